@@ -1,0 +1,32 @@
+// Fusion: cuts a Graph into Kernels, views and calls, in an order that respects their dependencies. Decided from
+// relationships between dimensions, never from their values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fuse/kernel.h"
+
+namespace dvm {
+
+enum class StepKind : std::uint8_t {
+  kKernel,  // run kernels[index]
+  kView,    // value `value` is a view (permute, expand, reshape) of a tensor that exists
+  kCall,    // the frontend runs Graph node `value`
+};
+
+struct Step {
+  StepKind kind;
+  int index = -1;
+  Value value = -1;
+};
+
+struct Fusion {
+  std::vector<Kernel> kernels;
+  std::vector<Step> steps;
+  std::vector<std::string> notes;  // why two neighbours were not fused, for explain
+};
+
+Fusion fuse(const Graph& graph);
+
+}  // namespace dvm
