@@ -35,6 +35,7 @@ enum Property : std::uint32_t {
   kMonotone = 1 << 1,  // non-decreasing in every operand
   kWraps = 1 << 2,     // an integer result may leave the range of a narrower storage type
   kCostly = 1 << 3,    // dearer than a re-read from memory: keep the result and do not recompute
+  kCondition = 1 << 4,  // operand a is a bool, whatever the type
 };
 
 enum class Family : std::uint8_t { kElementwise, kReduce, kMemory };
@@ -84,6 +85,11 @@ inline constexpr OpInfo kOps[] = {
 static_assert(sizeof(kOps) / sizeof(kOps[0]) == kOpCount);
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }
+
+/// The type of operand number `operand` of `op` with the opcode's type `type`.
+constexpr Type operand_type(Op op, Type type, int operand) {
+  return operand == 0 && (info(op).properties & kCondition) != 0 ? Type::bool_ : type;
+}
 
 constexpr Type result_type(Op op, Type operand) {
   switch (info(op).result) {
