@@ -1,8 +1,9 @@
 // The text form of a Graph: print(parse(text)) == text for everything print makes.
 //
-//   graph softmax(%x: f32[b, n]) {
-//     %1 = max(%x, axes=[1]) : f32[b, 1]
-//     %2 = sub(%x, %1) : f32[b, n]
+//   graph softmax {
+//     %0 = input x : f32[b, n]
+//     %1 = max(%0, axes=[1]) : f32[b, 1]
+//     %2 = sub(%0, %1) : f32[b, n]
 //     ...
 //     return %5
 //   }

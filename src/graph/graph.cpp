@@ -1,0 +1,228 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+namespace dvm {
+namespace {
+
+[[noreturn]] void fail(std::string_view op, const std::string& what) {
+  throw std::invalid_argument("[" + std::string(op) + "] " + what);
+}
+
+std::string shape_text(const Dims& dims, const std::vector<Dim>& shape) {
+  std::string text = "[";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + dims.text(shape[i]);
+  return text + "]";
+}
+
+int normalise_axis(std::string_view op, int axis, std::size_t rank) {
+  const int n = static_cast<int>(rank);
+  if (axis < -n || axis >= n) {
+    fail(op, "axis " + std::to_string(axis) + " is out of range for a tensor of rank " + std::to_string(n));
+  }
+  return axis < 0 ? axis + n : axis;
+}
+
+std::uint64_t float_bits(double value, Type type) {
+  return type == Type::f32 ? std::bit_cast<std::uint32_t>(static_cast<float>(value)) : std::bit_cast<std::uint64_t>(value);
+}
+
+}  // namespace
+
+Value Graph::add(Node node) {
+  nodes_.push_back(std::move(node));
+  return static_cast<Value>(nodes_.size()) - 1;
+}
+
+void Graph::check(Value value, const char* where) const {
+  if (value < 0 || value >= static_cast<Value>(nodes_.size())) {
+    fail(where, "value %" + std::to_string(value) + " is not in this graph of " + std::to_string(nodes_.size()) + " nodes");
+  }
+  if (nodes_[value].kind == NodeKind::kCall) fail(where, "a call has no value of its own: take one of its results");
+}
+
+Value Graph::input(std::string name, Type type, std::vector<Dim> shape) {
+  const Value value = add({.kind = NodeKind::kInput, .type = type, .shape = std::move(shape), .name = std::move(name)});
+  inputs_.push_back(value);
+  return value;
+}
+
+Value Graph::scalar(std::string name, Type type) {
+  const Value value = add({.kind = NodeKind::kScalar, .type = type, .name = std::move(name)});
+  scalars_.push_back(value);
+  return value;
+}
+
+Value Graph::constant(double value, Type type) {
+  if (info(type).kind != Kind::kFloat) fail("constant", "a floating-point value for the type " + std::string(info(type).text));
+  return constant_bits(float_bits(value, compute(type)), type);
+}
+
+Value Graph::constant(std::int64_t value, Type type) {
+  if (info(type).kind == Kind::kFloat) return constant(static_cast<double>(value), type);
+  if (info(type).kind == Kind::kBool) return constant_bits(value != 0, type);
+  switch (type) {
+    case Type::i8: return constant_bits(static_cast<std::uint32_t>(static_cast<std::int8_t>(value)), type);
+    case Type::u8: return constant_bits(static_cast<std::uint8_t>(value), type);
+    case Type::i16: return constant_bits(static_cast<std::uint32_t>(static_cast<std::int16_t>(value)), type);
+    case Type::i32: return constant_bits(static_cast<std::uint32_t>(value), type);
+    default: return constant_bits(static_cast<std::uint64_t>(value), type);
+  }
+}
+
+Value Graph::constant_bits(std::uint64_t bits, Type type) {
+  return add({.kind = NodeKind::kConstant, .type = type, .bits = bits});
+}
+
+Value Graph::size(Dim dim, Type type) {
+  return add({.kind = NodeKind::kSize, .type = type, .dim = dim});
+}
+
+Value Graph::iota(std::vector<Dim> shape, int axis) {
+  axis = normalise_axis("iota", axis, shape.size());
+  return add({.kind = NodeKind::kIota, .type = Type::i64, .shape = std::move(shape), .axes = {axis}});
+}
+
+std::vector<Dim> Graph::broadcast(const char* where, const std::vector<Value>& operands) {
+  std::size_t rank = 0;
+  for (const Value v : operands) rank = std::max(rank, nodes_[v].shape.size());
+  std::vector<Dim> shape(rank, -1);
+  for (std::size_t i = 0; i < rank; ++i) {  // i counts from the right
+    Dim& dim = shape[rank - 1 - i];
+    for (const Value v : operands) {
+      const std::vector<Dim>& from = nodes_[v].shape;
+      if (i >= from.size()) continue;
+      const Dim other = from[from.size() - 1 - i];
+      if (dim == -1 || dims_.is_constant(dim, 1)) {
+        dim = other;
+      } else if (!dims_.is_constant(other, 1) && !dims_.unify(dim, other)) {
+        std::string shapes;
+        for (const Value w : operands) shapes += (shapes.empty() ? "" : " and ") + shape_text(dims_, nodes_[w].shape);
+        fail(where, "shapes " + shapes + " do not broadcast together");
+      }
+    }
+  }
+  return shape;
+}
+
+Value Graph::elementwise(Op op, std::vector<Value> operands) {
+  const OpInfo& row = info(op);
+  const std::string name(row.name);
+  if (row.family != Family::kElementwise) fail(name, "is not an elementwise instruction");
+  if (operands.size() != row.arity) {
+    fail(name, std::to_string(operands.size()) + " operands came, " + std::to_string(row.arity) + " are wanted");
+  }
+  for (const Value v : operands) check(v, name.c_str());
+  const Type type = nodes_[operands.back()].type;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Type wanted = operand_type(op, static_cast<int>(i), type);
+    const Type came = nodes_[operands[i]].type;
+    if (came != wanted) {
+      fail(name, "operand " + std::to_string(i) + " is " + std::string(info(came).text) + ", " +
+                     std::string(info(wanted).text) + " is wanted");
+    }
+  }
+  if (!contains(row.types, compute(type))) fail(name, "is not defined for " + std::string(info(type).text));
+  Type result = result_type(op, compute(type));
+  if (result == compute(type)) result = type;  // a storage type stays what it is
+  std::vector<Dim> shape = broadcast(name.c_str(), operands);
+  return add({.kind = NodeKind::kElementwise, .op = op, .type = result, .operands = std::move(operands), .shape = std::move(shape)});
+}
+
+Value Graph::cast(Value value, Type type) {
+  check(value, "cast");
+  if (nodes_[value].type == type) return value;
+  return add({.kind = NodeKind::kCast, .type = type, .operands = {value}, .shape = nodes_[value].shape});
+}
+
+Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
+  const OpInfo& row = info(op);
+  const std::string name(row.name);
+  if (row.family != Family::kReduce) fail(name, "is not a reduction");
+  check(value, name.c_str());
+  const Type type = nodes_[value].type;
+  if (!contains(row.types, compute(type))) fail(name, "is not defined for " + std::string(info(type).text));
+  std::vector<Dim> shape = nodes_[value].shape;
+  if (axes.empty()) {
+    for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back(static_cast<int>(i));
+  }
+  for (int& axis : axes) axis = normalise_axis(name, axis, shape.size());
+  std::ranges::sort(axes);
+  if (std::ranges::adjacent_find(axes) != axes.end()) fail(name, "an axis is named twice");
+  for (const int axis : axes) shape[axis] = dims_.constant(1);
+  Type result = result_type(op, compute(type));
+  if (result == compute(type)) result = type;
+  return add({.kind = NodeKind::kReduce, .op = op, .type = result, .operands = {value}, .shape = std::move(shape), .axes = std::move(axes)});
+}
+
+Value Graph::permute(Value value, std::vector<int> axes) {
+  check(value, "permute");
+  const std::vector<Dim>& from = nodes_[value].shape;
+  if (axes.size() != from.size()) {
+    fail("permute", std::to_string(axes.size()) + " axes came for a tensor of rank " + std::to_string(from.size()));
+  }
+  std::vector<Dim> shape;
+  std::vector<bool> seen(axes.size());
+  for (int& axis : axes) {
+    axis = normalise_axis("permute", axis, from.size());
+    if (seen[axis]) fail("permute", "axis " + std::to_string(axis) + " is named twice");
+    seen[axis] = true;
+    shape.push_back(from[axis]);
+  }
+  return add({.kind = NodeKind::kPermute, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape), .axes = std::move(axes)});
+}
+
+Value Graph::expand(Value value, std::vector<Dim> shape) {
+  check(value, "expand");
+  const std::vector<Dim>& from = nodes_[value].shape;
+  bool fits = from.size() <= shape.size();
+  for (std::size_t i = 0; fits && i < from.size(); ++i) {
+    const Dim dim = from[from.size() - 1 - i];
+    fits = dims_.is_constant(dim, 1) || dims_.unify(dim, shape[shape.size() - 1 - i]);
+  }
+  if (!fits) fail("expand", shape_text(dims_, from) + " does not broadcast to " + shape_text(dims_, shape));
+  return add({.kind = NodeKind::kExpand, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape)});
+}
+
+Value Graph::reshape(Value value, std::vector<Dim> shape) {
+  check(value, "reshape");
+  // Only constant dimensions can be judged here; symbolic ones are checked when a plan is made.
+  std::int64_t before = 1, after = 1;
+  bool known = true;
+  for (const Dim dim : nodes_[value].shape) known = known && dims_.is_constant(dim), before *= known ? dims_.value(dim) : 1;
+  for (const Dim dim : shape) known = known && dims_.is_constant(dim), after *= known ? dims_.value(dim) : 1;
+  if (known && before != after) {
+    fail("reshape", shape_text(dims_, nodes_[value].shape) + " has other elements than " + shape_text(dims_, shape));
+  }
+  return add({.kind = NodeKind::kReshape, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape)});
+}
+
+Value Graph::call(std::string name, std::vector<Value> operands) {
+  for (const Value v : operands) check(v, "call");
+  return add({.kind = NodeKind::kCall, .operands = std::move(operands), .name = std::move(name)});
+}
+
+Value Graph::result(Value call, int number, Type type, std::vector<Dim> shape) {
+  if (call < 0 || call >= static_cast<Value>(nodes_.size()) || nodes_[call].kind != NodeKind::kCall) {
+    fail("result", "value %" + std::to_string(call) + " is not a call");
+  }
+  return add({.kind = NodeKind::kResult, .type = type, .operands = {call}, .shape = std::move(shape), .axes = {number}});
+}
+
+void Graph::output(Value value, MemoryOrder order) {
+  check(value, "output");
+  const std::size_t rank = nodes_[value].shape.size();
+  MemoryOrder sorted = order;
+  std::ranges::sort(sorted);
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted.size() != rank || sorted[i] != static_cast<int>(i)) {
+      fail("output", "the memory order is not a permutation of " + std::to_string(rank) + " axes");
+    }
+  }
+  outputs_.push_back(value);
+  orders_.push_back(std::move(order));
+}
+
+}  // namespace dvm

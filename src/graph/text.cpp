@@ -1,0 +1,300 @@
+#include "graph/text.h"
+
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
+
+namespace dvm {
+namespace {
+
+std::string number(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  return std::string(text, end);
+}
+
+std::string constant_text(const Node& node) {
+  switch (compute(node.type)) {
+    case Type::f32: return number(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
+    case Type::f64: return number(std::bit_cast<double>(node.bits));
+    case Type::i32: return std::to_string(static_cast<std::int32_t>(node.bits));
+    default: return std::to_string(static_cast<std::int64_t>(node.bits));
+  }
+}
+
+template <class List, class Text>
+std::string join(const List& list, Text text) {
+  std::string joined;
+  for (const auto& item : list) joined += (joined.empty() ? "" : ", ") + text(item);
+  return joined;
+}
+
+std::string ref(Value value) { return "%" + std::to_string(value); }
+std::string axes_text(const std::vector<int>& axes) {
+  return "[" + join(axes, [](int axis) { return std::to_string(axis); }) + "]";
+}
+
+std::string operation_text(const Graph& graph, const Node& node) {
+  const std::string operands = join(node.operands, ref);
+  switch (node.kind) {
+    case NodeKind::kInput: return "input " + node.name;
+    case NodeKind::kScalar: return "scalar " + node.name;
+    case NodeKind::kConstant: return "constant(" + constant_text(node) + ")";
+    case NodeKind::kSize: return "size(" + graph.dims().text(node.dim) + ")";
+    case NodeKind::kIota: return "iota(axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kElementwise: return std::string(info(node.op).name) + "(" + operands + ")";
+    case NodeKind::kCast: return "cast(" + operands + ")";
+    case NodeKind::kReduce: return std::string(info(node.op).name) + "(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kPermute: return "permute(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kExpand: return "expand(" + operands + ")";
+    case NodeKind::kReshape: return "reshape(" + operands + ")";
+    case NodeKind::kCall: return "call " + node.name + "(" + operands + ")";
+    case NodeKind::kResult: return "result(" + operands + ", axes=" + axes_text(node.axes) + ")";
+  }
+  return "";
+}
+
+std::string type_text(const Graph& graph, const Node& node) {
+  const auto dim = [&](Dim d) { return graph.dims().text(d); };
+  return std::string(info(node.type).text) + "[" + join(node.shape, dim) + "]";
+}
+
+class GraphParser {
+ public:
+  explicit GraphParser(const std::string& text) : text_(text) {}
+
+  Graph parse() {
+    next_line();
+    expect("graph ");
+    Graph graph(word());
+    expect("{");
+    graph_ = &graph;
+    while (true) {
+      next_line();
+      if (accept("return")) break;
+      statement();
+    }
+    outputs();
+    next_line();
+    expect("}");
+    return graph;
+  }
+
+ private:
+  void statement() {
+    expect("%");
+    const std::string name = word();
+    expect("=");
+    const std::string operation = word();
+    Call call;
+    if (operation == "input" || operation == "scalar" || operation == "call") call.name = word();
+    if (accept("(")) arguments(operation, call);
+    if (accept(":")) type(call);
+    const Value value = build(operation, call);
+    if (operation != "call") check_shape(value, call);
+    if (!values_.emplace(name, value).second) fail("%" + name + " is defined twice");
+  }
+
+  struct Call {
+    std::string name;
+    std::string literal;
+    std::vector<Value> operands;
+    std::vector<int> axes;
+    Type type = Type::f32;
+    std::vector<Dim> shape;
+  };
+
+  void arguments(const std::string& operation, Call& call) {
+    while (!accept(")")) {
+      if (accept("%")) {
+        call.operands.push_back(lookup(word()));
+      } else if (accept("axes=")) {
+        call.axes = axes();
+      } else if (operation == "size" || operation == "constant") {
+        call.literal = balanced();
+      } else {
+        fail("wanted an operand, axes=[...] or )");
+      }
+      accept(",");
+    }
+  }
+
+  void type(Call& call) {
+    const std::string name = word();
+    std::optional<Type> found;
+    for (std::size_t i = 0; i < kTypeCount; ++i) {
+      if (kTypes[i].text == name) found = static_cast<Type>(i);
+    }
+    if (!found) fail("unknown type \"" + name + "\"");
+    call.type = *found;
+    if (!accept("[")) return;
+    while (!accept("]")) {
+      call.shape.push_back(graph_->dims().parse(balanced()));
+      accept(",");
+    }
+  }
+
+  Value build(const std::string& operation, Call& call) {
+    Graph& g = *graph_;
+    if (operation == "input") return g.input(call.name, call.type, call.shape);
+    if (operation == "scalar") return g.scalar(call.name, call.type);
+    if (operation == "constant") return constant(call);
+    if (operation == "size") return g.size(g.dims().parse(call.literal), call.type);
+    if (operation == "iota") return g.iota(call.shape, axis(call));
+    if (operation == "call") return g.call(call.name, call.operands);
+    if (call.operands.empty()) fail("\"" + operation + "\" wants operands");
+    if (operation == "result") return g.result(call.operands[0], axis(call), call.type, call.shape);
+    if (operation == "cast") return g.cast(call.operands[0], call.type);
+    if (operation == "permute") return g.permute(call.operands[0], call.axes);
+    if (operation == "expand") return g.expand(call.operands[0], call.shape);
+    if (operation == "reshape") return g.reshape(call.operands[0], call.shape);
+    for (std::size_t i = 0; i < kOpCount; ++i) {
+      if (kOps[i].name != operation) continue;
+      if (kOps[i].family == Family::kReduce) return g.reduce(static_cast<Op>(i), call.operands[0], call.axes);
+      return g.elementwise(static_cast<Op>(i), call.operands);
+    }
+    fail("unknown operation \"" + operation + "\"");
+  }
+
+  Value constant(const Call& call) {
+    const std::string& text = call.literal;
+    if (info(call.type).kind == Kind::kFloat) {
+      if (text == "nan") return graph_->constant(std::nan(""), call.type);
+      double value = 0;
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not a number");
+      return graph_->constant(value, call.type);
+    }
+    std::int64_t value = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not an integer");
+    return graph_->constant(value, call.type);
+  }
+
+  // What a builder inferred must be what the text says.
+  void check_shape(Value value, const Call& call) {
+    const Node& node = graph_->node(value);
+    bool same = node.type == call.type && node.shape.size() == call.shape.size();
+    for (std::size_t i = 0; same && i < node.shape.size(); ++i) same = graph_->dims().unify(node.shape[i], call.shape[i]);
+    if (!same) fail("the operation gives " + type_text(*graph_, node) + ", which is not what follows the colon");
+  }
+
+  void outputs() {
+    while (accept("%")) {
+      const Value value = lookup(word());
+      MemoryOrder order;
+      if (accept("order=")) order = axes();
+      graph_->output(value, std::move(order));
+      accept(",");
+    }
+  }
+
+  int axis(const Call& call) {
+    if (call.axes.size() != 1) fail("wanted axes=[n]");
+    return call.axes[0];
+  }
+
+  std::vector<int> axes() {
+    std::vector<int> list;
+    expect("[");
+    while (!accept("]")) {
+      const std::string text = word();
+      int value = 0;
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not an axis");
+      list.push_back(value);
+      accept(",");
+    }
+    return list;
+  }
+
+  Value lookup(const std::string& name) {
+    const auto it = values_.find(name);
+    if (it == values_.end()) fail("%" + name + " is not defined yet");
+    return it->second;
+  }
+
+  // Everything up to the comma or closing bracket that belongs to an outer level.
+  std::string balanced() {
+    skip();
+    const std::size_t begin = at_;
+    int depth = 0;
+    for (; at_ < line_.size(); ++at_) {
+      const char c = line_[at_];
+      if (depth == 0 && (c == ',' || c == ')' || c == ']')) break;
+      depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    }
+    if (begin == at_) fail("something is missing");
+    return std::string(line_.substr(begin, at_ - begin));
+  }
+
+  std::string word() {
+    skip();
+    const std::size_t begin = at_;
+    while (at_ < line_.size() && std::string_view(" ,()[]{}:=").find(line_[at_]) == std::string_view::npos) ++at_;
+    if (begin == at_) fail("wanted a word");
+    return std::string(line_.substr(begin, at_ - begin));
+  }
+
+  bool accept(std::string_view token) {
+    skip();
+    if (line_.substr(at_, token.size()) != token) return false;
+    at_ += token.size();
+    return true;
+  }
+  void expect(std::string_view token) {
+    if (!accept(token)) fail("wanted \"" + std::string(token) + "\"");
+  }
+  void skip() {
+    while (at_ < line_.size() && line_[at_] == ' ') ++at_;
+  }
+
+  void next_line() {
+    do {
+      if (position_ >= text_.size()) fail("the text ends too early");
+      const std::size_t end = std::min(text_.find('\n', position_), text_.size());
+      line_ = std::string_view(text_).substr(position_, end - position_);
+      position_ = end + 1;
+      at_ = 0;
+      ++number_;
+      skip();
+    } while (at_ == line_.size());
+  }
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw std::invalid_argument("[graph text] line " + std::to_string(number_) + ": " + what);
+  }
+
+  const std::string& text_;
+  std::string_view line_;
+  std::size_t position_ = 0;
+  std::size_t at_ = 0;
+  int number_ = 0;
+  Graph* graph_ = nullptr;
+  std::map<std::string, Value> values_;
+};
+
+}  // namespace
+
+std::string print(const Graph& graph) {
+  std::string text = "graph " + graph.name() + " {\n";
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    const Node& node = graph.nodes()[i];
+    text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node);
+    if (node.kind != NodeKind::kCall) text += " : " + type_text(graph, node);
+    text += "\n";
+  }
+  text += "  return ";
+  for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
+    text += (i ? ", " : "") + ref(graph.outputs()[i]);
+    if (!graph.orders()[i].empty()) text += " order=" + axes_text(graph.orders()[i]);
+  }
+  return text + "\n}\n";
+}
+
+Graph parse_graph(const std::string& text) { return GraphParser(text).parse(); }
+
+}  // namespace dvm
