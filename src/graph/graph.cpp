@@ -117,7 +117,7 @@ Value Graph::elementwise(Op op, std::vector<Value> operands) {
   for (const Value v : operands) check(v, name.c_str());
   const Type type = nodes_[operands.back()].type;
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    const Type wanted = operand_type(op, static_cast<int>(i), type);
+    const Type wanted = operand_type(op, type, static_cast<int>(i));
     const Type came = nodes_[operands[i]].type;
     if (came != wanted) {
       fail(name, "operand " + std::to_string(i) + " is " + std::string(info(came).text) + ", " +
