@@ -5,36 +5,40 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "fuse/fuse.h"
 #include "graph/graph.h"
 #include "runtime/launch_plan.h"
+#include "runtime/plan_cache.h"
 
 namespace dvm {
 
-/// A tensor as the caller has it. Strides are in bytes.
-struct TensorView {
-  void* data = nullptr;
-  Type type = Type::f32;
-  int rank = 0;
-  const std::int64_t* sizes = nullptr;
-  const std::int64_t* strides = nullptr;
-};
-
 class Executable {
  public:
+  /// Throws std::invalid_argument if the Graph has calls, no output, or a dimension that follows from no input.
   explicit Executable(Graph graph, std::size_t cache_bytes = 16 << 20);
   ~Executable();
 
   /// The plan for these inputs, from the cache or made now. Throws std::invalid_argument naming the input and what
-  /// was wanted when rank, type or sizes do not fit the Graph. Thread-safe.
-  std::shared_ptr<const LaunchPlan> plan(std::span<const TensorView> inputs);
+  /// was wanted when rank, type or sizes do not fit the Graph. `scalars` are read only for those that stand for a
+  /// dimension. `outputs` is empty, or the tensors to write, whose strides the plan then follows. Thread-safe.
+  std::shared_ptr<const LaunchPlan> plan(std::span<const TensorView> inputs,
+                                         std::span<const std::uint64_t> scalars = {},
+                                         std::span<const TensorView> outputs = {});
 
   /// Runs `plan` on tensors of the shapes it was made for. `scalars` are bits in the compute type of each scalar.
+  /// `threads` = 0 takes as many as the process is set to. Thread-safe.
   void run(const LaunchPlan& plan, std::span<void* const> inputs, std::span<const std::uint64_t> scalars,
            std::span<void* const> outputs, int threads = 0) const;
+
+  /// The Programs of the plan for these inputs, one per launch.
+  std::vector<Program> programs(std::span<const TensorView> inputs, std::span<const std::uint64_t> scalars) const;
+
+  void clear_cache();
+  CacheStatistics cache_statistics() const;
+  /// Of the plan that was made last.
+  BuildTime last_build_time() const;
 
   const Graph& graph() const;
   const Fusion& fusion() const;

@@ -20,16 +20,6 @@ std::int64_t floor_div(std::int64_t a, std::int64_t b) {
   return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
 }
 
-std::int64_t apply(DimOp op, std::int64_t a, std::int64_t b) {
-  switch (op) {
-    case DimOp::kAdd: return a + b;
-    case DimOp::kMul: return a * b;
-    case DimOp::kFloorDiv: return b == 0 ? 0 : floor_div(a, b);
-    case DimOp::kMod: return b == 0 ? 0 : a - b * floor_div(a, b);
-    default: return 0;
-  }
-}
-
 // Recursive descent over `expr := atom | '(' expr op expr ')'`, and without parentheses at the top.
 class DimParser {
  public:
@@ -93,6 +83,16 @@ class DimParser {
 };
 
 }  // namespace
+
+std::int64_t apply(DimOp op, std::int64_t a, std::int64_t b) {
+  switch (op) {
+    case DimOp::kAdd: return a + b;
+    case DimOp::kMul: return a * b;
+    case DimOp::kFloorDiv: return b == 0 ? 0 : floor_div(a, b);
+    case DimOp::kMod: return b == 0 ? 0 : a - b * floor_div(a, b);
+    default: return 0;
+  }
+}
 
 Dim Dims::intern(Node node, const std::string& key) {
   const auto [it, fresh] = interned_.try_emplace(key, static_cast<Dim>(nodes_.size()));

@@ -14,6 +14,9 @@ using Dim = std::int32_t;
 
 enum class DimOp : std::uint8_t { kConstant, kSymbol, kAdd, kMul, kFloorDiv, kMod };
 
+/// What an operation gives for known operands; division rounds down, and by zero gives zero.
+std::int64_t apply(DimOp op, std::int64_t a, std::int64_t b);
+
 class Dims {
  public:
   Dim constant(std::int64_t value);

@@ -1,0 +1,115 @@
+#include "runtime/executable.h"
+
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/run.h"
+#include "runtime/arena.h"
+
+namespace dvm {
+namespace {
+
+// An array on the stack unless it is unusually long.
+template <class T, std::size_t kUsual>
+class Buffer {
+ public:
+  explicit Buffer(std::size_t size) : size_(size) {
+    if (size > kUsual) long_.resize(size);
+  }
+  T* data() { return size_ > kUsual ? long_.data() : usual_; }
+  T& operator[](std::size_t i) { return data()[i]; }
+
+ private:
+  std::size_t size_;
+  T usual_[kUsual];
+  std::vector<T> long_;
+};
+
+}  // namespace
+
+struct Executable::State {
+  State(Graph graph, std::size_t cache_bytes) : flow(std::move(graph)), cache(cache_bytes) {
+    for (const Value input : flow.graph.inputs()) key_words += 2 * flow.graph.node(input).shape.size();
+    key_words += flow.binding.symbol_scalars().size();
+  }
+
+  Flow flow;
+  PlanCache cache;
+  std::size_t key_words = 0;
+  mutable std::mutex build_time_mutex;
+  BuildTime build_time;
+};
+
+Executable::Executable(Graph graph, std::size_t cache_bytes)
+    : state_(std::make_unique<State>(std::move(graph), cache_bytes)) {}
+
+Executable::~Executable() = default;
+
+std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> inputs,
+                                                   std::span<const std::uint64_t> scalars,
+                                                   std::span<const TensorView> outputs) {
+  State& state = *state_;
+  state.flow.binding.check_types(inputs);
+  std::size_t words = state.key_words;
+  for (const TensorView& output : outputs) words += output.rank;
+  Buffer<std::int64_t, 96> key(words);
+  std::int64_t* at = key.data();
+  for (const TensorView& input : inputs) {
+    for (int k = 0; k < input.rank; ++k) {
+      *at++ = input.sizes[k];
+      *at++ = input.sizes[k] == 1 ? 0 : input.strides[k];  // of no effect, so not a reason for another plan
+    }
+  }
+  for (const int number : state.flow.binding.symbol_scalars()) *at++ = static_cast<std::int64_t>(scalars[number]);
+  for (const TensorView& output : outputs) {
+    for (int k = 0; k < output.rank; ++k) *at++ = output.strides[k];
+  }
+
+  const PlanKey whole(key.data(), words);
+  const std::uint64_t hash = PlanCache::hash(whole);
+  if (auto plan = state.cache.find(whole, hash)) return plan;
+  LaunchPlan plan = make_launch_plan(state.flow, inputs, scalars, outputs);
+  {
+    const std::lock_guard lock(state.build_time_mutex);
+    state.build_time = plan.build_time;
+  }
+  return state.cache.insert(whole, hash, std::move(plan));
+}
+
+void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs, std::span<const std::uint64_t> scalars,
+                     std::span<void* const> outputs, int threads) const {
+  const Arena arena(plan.arena_bytes);
+  for (const Launch& launch : plan.launches) {
+    Buffer<void*, 32> arguments(launch.arguments.size());
+    for (std::size_t i = 0; i < launch.arguments.size(); ++i) {
+      const Place& place = launch.arguments[i];
+      void* base = place.kind == Place::kInput    ? inputs[place.index]
+                   : place.kind == Place::kOutput ? outputs[place.index]
+                                                  : arena.data();
+      arguments[i] = static_cast<std::byte*>(base) + place.offset;
+    }
+    Buffer<std::uint64_t, 32> values(launch.scalars.size());
+    for (std::size_t i = 0; i < launch.scalars.size(); ++i) values[i] = scalars[launch.scalars[i]];
+    cpu::run(launch.words.data(), arguments.data(), values.data(), threads);
+  }
+}
+
+std::vector<Program> Executable::programs(std::span<const TensorView> inputs,
+                                          std::span<const std::uint64_t> scalars) const {
+  state_->flow.binding.check_types(inputs);
+  return dvm::programs(state_->flow, inputs, scalars);
+}
+
+void Executable::clear_cache() { state_->cache.clear(); }
+CacheStatistics Executable::cache_statistics() const { return state_->cache.statistics(); }
+
+BuildTime Executable::last_build_time() const {
+  const std::lock_guard lock(state_->build_time_mutex);
+  return state_->build_time;
+}
+
+const Graph& Executable::graph() const { return state_->flow.graph; }
+const Fusion& Executable::fusion() const { return state_->flow.fusion; }
+
+}  // namespace dvm

@@ -1,0 +1,46 @@
+// Flow: the part of running a Graph that no shape changes: its Kernels, which tensors exist between them and for how
+// long, and which of them are written straight into an output.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "fuse/fuse.h"
+#include "graph/graph.h"
+#include "runtime/binding.h"
+
+namespace dvm {
+
+/// A value that exists in memory: an input, what a Kernel writes, or a view of either.
+struct FlowTensor {
+  Value value = -1;
+  int viewed = -1;    // the tensor that this one is a view of
+  int last_step = 0;  // the last step that reads it; the number of steps if an output is copied from it
+};
+
+/// How an output gets its elements.
+struct FlowOutput {
+  int tensor = -1;
+  /// The tensor whose Kernel writes into the output's memory, which `tensor` is a view of (or the same); -1 if the
+  /// elements have to be copied: inputs, and values that are an output already.
+  int written = -1;
+};
+
+struct Flow {
+  explicit Flow(Graph graph);
+  Flow(const Flow&) = delete;  // `binding` refers to `graph`
+  Flow& operator=(const Flow&) = delete;
+
+  int tensor_of(Value value) const { return tensor_of_value[value]; }
+
+  Graph graph;
+  Fusion fusion;
+  Binding binding;
+  std::vector<FlowTensor> tensors;  // the inputs first, in their order
+  std::vector<FlowOutput> outputs;
+  std::vector<int> tensor_of_value;  // -1 for values that live in registers only
+  std::vector<int> scalar_of_value;  // -1 for values that are no scalars
+};
+
+}  // namespace dvm

@@ -1,0 +1,65 @@
+// LaunchPlan: all that one tuple of input shapes decides, worked out once: the bytecode of every launch, where each
+// of its arguments lies, and the outputs to allocate. What is left for a call is to fill in addresses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/binding.h"
+#include "runtime/flow.h"
+#include "runtime/layout.h"
+
+namespace dvm {
+
+/// An address relative to something that only the call knows.
+struct Place {
+  enum Kind : std::uint8_t { kInput, kOutput, kArena } kind = kInput;
+  std::int32_t index = 0;   // kInput, kOutput: number within the Graph
+  std::int64_t offset = 0;  // bytes
+};
+
+struct Launch {
+  std::vector<std::uint64_t> words;   // the encoded Program
+  std::vector<Place> arguments;       // one per tensor argument
+  std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
+  int kernel = -1;                    // number in the Fusion; -1 for a copy that no Kernel asked for
+};
+
+/// A tensor that the caller allocates before the launches.
+struct OutputPlan {
+  Type type = Type::f32;
+  Layout layout;
+  bool dense = true;  // contiguous as indexed
+};
+
+/// Where the time went when the plan was made.
+struct BuildTime {
+  double bind_us = 0;      // sizes to dimensions, views, arena
+  double schedule_us = 0;  // Kernels to Programs
+  double encode_us = 0;    // Programs to words
+  double total_us() const { return bind_us + schedule_us + encode_us; }
+};
+
+struct LaunchPlan {
+  std::vector<OutputPlan> outputs;
+  std::vector<Launch> launches;
+  std::int64_t arena_bytes = 0;
+  std::int64_t work = 0;  // elements times instructions: a rough measure of how long a call takes
+  BuildTime build_time;
+
+  /// What it occupies in memory.
+  std::size_t bytes() const;
+};
+
+/// Evaluates `flow` for inputs of these shapes. `outputs` is empty, or the tensors that will receive the results,
+/// for the sake of their strides. Throws std::invalid_argument if the inputs do not fit the Graph.
+LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
+                            std::span<const std::uint64_t> scalars, std::span<const TensorView> outputs = {});
+
+/// The Programs of that plan, in the order of its launches, not encoded: for people and tests.
+std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,
+                              std::span<const std::uint64_t> scalars);
+
+}  // namespace dvm
