@@ -1,0 +1,66 @@
+#include "fuse/fuse.h"
+
+#include <map>
+#include <utility>
+
+#include "fuse/grouping.h"
+#include "fuse/lower.h"
+
+namespace dvm {
+namespace {
+
+// Puts kernels, views and calls in an order in which each finds what it reads.
+class Ordering {
+ public:
+  Ordering(const Graph& graph, const Grouping& grouping, Fusion& fusion)
+      : graph_(graph), grouping_(grouping), fusion_(fusion), done_(graph.nodes().size(), 0) {
+    for (const int group : grouping.live_groups()) kernel_of_group_[group] = -1;
+  }
+
+  void run() {
+    for (Value value = 0; value < static_cast<Value>(graph_.nodes().size()); ++value) {
+      if (graph_.node(value).kind == NodeKind::kCall) visit(value);
+    }
+    for (const Value value : graph_.outputs()) visit(value);
+  }
+
+ private:
+  void visit(Value value) {
+    if (std::exchange(done_[value], 1)) return;
+    const Node& node = graph_.node(value);
+    const int group = grouping_.group_of(value);
+    if (group != Grouping::kNone) return visit_group(group);
+    for (const Value operand : node.operands) visit(operand);
+    if (is_view(node)) fusion_.steps.push_back({StepKind::kView, -1, value});
+    if (node.kind == NodeKind::kCall) fusion_.steps.push_back({StepKind::kCall, -1, value});
+  }
+
+  void visit_group(int group) {
+    if (kernel_of_group_.at(group) >= 0) return;
+    kernel_of_group_[group] = static_cast<int>(fusion_.kernels.size());
+    fusion_.kernels.emplace_back();
+    const int index = kernel_of_group_[group];
+    Kernel kernel = lower(graph_, grouping_, group);
+    for (const KernelInput& input : kernel.inputs) visit(input.value);
+    fusion_.kernels[index] = std::move(kernel);
+    fusion_.steps.push_back({StepKind::kKernel, index, -1});
+  }
+
+  const Graph& graph_;
+  const Grouping& grouping_;
+  Fusion& fusion_;
+  std::vector<char> done_;
+  std::map<int, int> kernel_of_group_;
+};
+
+}  // namespace
+
+Fusion fuse(const Graph& graph) {
+  const Grouping grouping(graph);
+  Fusion fusion;
+  Ordering(graph, grouping, fusion).run();
+  fusion.notes = grouping.notes();
+  return fusion;
+}
+
+}  // namespace dvm

@@ -1,0 +1,343 @@
+#include "fuse/grouping.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace dvm {
+namespace {
+
+constexpr std::size_t kMaxMembers = 192;  // a Program names at most 1024 slots
+constexpr std::size_t kMaxInputs = 64;
+constexpr int kMaxCheapOps = 6;
+
+bool computes(const Node& node) {
+  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast || node.kind == NodeKind::kReduce ||
+         node.kind == NodeKind::kIota;
+}
+
+AxisMap remap(const AxisMap& axes, const std::vector<int>& to) {
+  AxisMap mapped(axes.size());
+  for (std::size_t i = 0; i < axes.size(); ++i) mapped[i] = axes[i] < 0 ? -1 : to[axes[i]];
+  return mapped;
+}
+
+std::uint32_t mask_of(const AxisMap& axes) {
+  std::uint32_t mask = 0;
+  for (const int axis : axes) mask |= axis < 0 ? 0u : 1u << axis;
+  return mask;
+}
+
+}  // namespace
+
+Grouping::Grouping(const Graph& graph) : graph_(graph) {
+  const std::size_t n = graph.nodes().size();
+  group_.assign(n, kNone);
+  axes_.resize(n);
+  operand_axes_.resize(n);
+  users_.resize(n);
+  live_.assign(n, 0);
+  output_.assign(n, 0);
+  outside_.assign(n, 0);
+  find_users();
+  for (Value value = 0; value < static_cast<Value>(n); ++value) {
+    if (!live_[value]) continue;
+    const Node& node = graph.node(value);
+    // A leaf that somebody needs as a tensor has to be written by a Kernel like everything else.
+    if (!computes(node) && !(is_leaf(node) && outside_[value])) continue;
+    start(value);
+    absorb_producers(value);
+  }
+  join_siblings();
+}
+
+void Grouping::find_users() {
+  for (const Value value : graph_.outputs()) live_[value] = output_[value] = 1;
+  for (Value value = static_cast<Value>(graph_.nodes().size()) - 1; value >= 0; --value) {
+    const Node& node = graph_.node(value);
+    if (node.kind == NodeKind::kCall) live_[value] = 1;  // a call may have effects
+    if (!live_[value]) continue;
+    for (const Value operand : node.operands) live_[operand] = 1;
+  }
+  for (Value value = 0; value < static_cast<Value>(graph_.nodes().size()); ++value) {
+    if (!live_[value]) continue;
+    const Node& node = graph_.node(value);
+    const bool transparent = is_transparent(graph_, value);
+    if (output_[value]) outside_[look_through(graph_, value, AxisMap(node.shape.size())).value] = 1;
+    if (transparent) continue;
+    for (const Value operand : node.operands) {
+      const Value root = look_through(graph_, operand, AxisMap(graph_.node(operand).shape.size())).value;
+      users_[root].push_back(value);
+      if (!computes(node)) outside_[root] = 1;
+    }
+  }
+}
+
+void Grouping::start(Value value) {
+  const Node& node = graph_.node(value);
+  Group group;
+  group.members = {value};
+  const std::vector<Dim>& space = node.kind == NodeKind::kReduce ? graph_.node(node.operands[0]).shape : node.shape;
+  AxisMap axes;
+  for (const Dim dim : space) {
+    const bool unit = graph_.dims().is_constant(dim, 1);
+    axes.push_back(unit ? -1 : static_cast<int>(group.axes.size()));
+    if (!unit) group.axes.push_back(dim);
+  }
+  if (node.kind == NodeKind::kReduce) {
+    operand_axes_[value] = axes;
+    for (const int axis : node.axes) {
+      if (axes[axis] >= 0) group.reduced |= 1u << axes[axis];
+      axes[axis] = -1;
+    }
+  }
+  axes_[value] = std::move(axes);
+  group_[value] = static_cast<int>(groups_.size());
+  groups_.push_back(std::move(group));
+}
+
+AxisMap Grouping::operand_map(Value member, Value operand, const AxisMap& axes, const AxisMap& operand_axes) const {
+  return graph_.node(member).kind == NodeKind::kReduce ? operand_axes : broadcast_axes(graph_, operand, axes);
+}
+
+std::vector<Root> Grouping::reads(Value member) const {
+  std::vector<Root> roots;
+  for (const Value operand : graph_.node(member).operands) {
+    roots.push_back(look_through(graph_, operand, operand_map(member, operand, axes_[member], operand_axes_[member])));
+  }
+  return roots;
+}
+
+void Grouping::absorb_producers(Value value) {
+  const std::size_t count = graph_.node(value).operands.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Root root = reads(value)[i];
+    const int producer = group_[root.value];
+    const int consumer = group_[value];
+    if (producer == kNone || producer == consumer || is_leaf(graph_.node(root.value))) continue;
+    std::vector<std::pair<int, int>> pairs;
+    for (std::size_t d = 0; d < root.axes.size(); ++d) {
+      if (root.axes[d] >= 0 && axes_[root.value][d] >= 0) pairs.emplace_back(axes_[root.value][d], root.axes[d]);
+    }
+    merge(producer, consumer, pairs, value);
+  }
+}
+
+// Two groups that read one tensor in the same way, the one not needing the other, read it once.
+void Grouping::join_siblings() {
+  std::vector<std::vector<std::pair<Value, AxisMap>>> readers(graph_.nodes().size());
+  for (const int index : live_groups()) {
+    for (const Value member : std::vector<Value>(groups_[index].members)) {
+      for (Root& root : reads(member)) {
+        if (group_[root.value] == kNone && !is_leaf(graph_.node(root.value))) {
+          readers[root.value].emplace_back(member, std::move(root.axes));
+        }
+      }
+    }
+  }
+  for (const auto& list : readers) {
+    for (std::size_t i = 1; i < list.size(); ++i) {
+      const int a = group_[list[0].first];
+      const int b = group_[list[i].first];
+      if (a == b) continue;
+      // Earlier merges may have renamed axes: ask again.
+      const auto axes_now = [&](Value member, Value tensor) {
+        for (Root& root : reads(member)) {
+          if (root.value == tensor) return root.axes;
+        }
+        return AxisMap();
+      };
+      const Value tensor = static_cast<Value>(&list - readers.data());
+      const AxisMap x = axes_now(list[0].first, tensor);
+      const AxisMap y = axes_now(list[i].first, tensor);
+      const std::uint32_t all_a = (1u << groups_[a].axes.size()) - 1;
+      const std::uint32_t all_b = (1u << groups_[b].axes.size()) - 1;
+      // Only groups of the very same space: sharing a bias is no reason to share loops.
+      if (mask_of(x) != all_a || mask_of(y) != all_b || groups_[a].axes.size() != groups_[b].axes.size()) continue;
+      std::vector<std::pair<int, int>> pairs;
+      for (std::size_t d = 0; d < x.size(); ++d) {
+        if (x[d] >= 0 && y[d] >= 0) pairs.emplace_back(x[d], y[d]);
+      }
+      if (!path_outside(b, a)) merge(a, b, pairs, list[i].first);
+    }
+  }
+}
+
+bool Grouping::identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const {
+  std::uint32_t used = 0;
+  for (const int axis : b_to_a) used |= axis < 0 ? 0u : 1u << axis;
+  std::vector<int> rest_a, rest_b;
+  for (std::size_t i = 0; i < a.axes.size(); ++i) {
+    if (!(used >> i & 1)) rest_a.push_back(static_cast<int>(i));
+  }
+  for (std::size_t i = 0; i < b.axes.size(); ++i) {
+    if (b_to_a[i] < 0) rest_b.push_back(static_cast<int>(i));
+  }
+  // What one side lacks it merely does not vary over. What both have of their own must run together: the reduced
+  // axes of softmax's maximum and the axes along which its consumer broadcasts it.
+  if (rest_a.empty() || rest_b.empty()) return true;
+  if (rest_a.size() != rest_b.size()) return false;
+  for (std::size_t i = 0; i < rest_a.size(); ++i) {
+    if (!graph_.dims().same(a.axes[rest_a[i]], b.axes[rest_b[i]])) return false;
+    b_to_a[rest_b[i]] = rest_a[i];
+  }
+  return true;
+}
+
+void Grouping::refuse(int a, int b, Value at, const char* why) {
+  const auto name = [&](int group) {
+    const Node& node = graph_.node(groups_[group].members.back());
+    return std::string(node.op == Op::kCount ? "cast" : info(node.op).name) + " %" +
+           std::to_string(groups_[group].members.back());
+  };
+  notes_.push_back(name(a) + " and " + name(b) + " (at %" + std::to_string(at) + ") stay apart: " + why);
+}
+
+bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at) {
+  const Group& x = groups_[a];
+  const Group& y = groups_[b];
+  if (x.members.size() + y.members.size() > kMaxMembers) return refuse(a, b, at, "the kernel would be too large"), false;
+
+  std::vector<int> b_to_a(y.axes.size(), -1);
+  std::vector<int> a_to_b(x.axes.size(), -1);
+  for (const auto& [i, j] : pairs) {
+    if ((b_to_a[j] != -1 && b_to_a[j] != i) || (a_to_b[i] != -1 && a_to_b[i] != j)) {
+      return refuse(a, b, at, "one runs along an axis that the other needs twice"), false;
+    }
+    b_to_a[j] = i;
+    a_to_b[i] = j;
+  }
+  if (!identify_axes(x, y, b_to_a)) return refuse(a, b, at, "their loops have axes that cannot be identified"), false;
+
+  Group merged = x;
+  for (std::size_t i = 0; i < y.axes.size(); ++i) {
+    if (b_to_a[i] >= 0) continue;
+    b_to_a[i] = static_cast<int>(merged.axes.size());
+    merged.axes.push_back(y.axes[i]);
+  }
+  if (merged.axes.size() > kMaxAxes) return refuse(a, b, at, "too many axes"), false;
+  if (!worth_recomputing(a, x.axes.size(), merged.axes.size())) {
+    return refuse(a, b, at, "the producer would be computed again along the broadcast axes"), false;
+  }
+  std::uint32_t reduced_y = 0;
+  for (std::size_t i = 0; i < y.axes.size(); ++i) reduced_y |= (y.reduced >> i & 1) << b_to_a[i];
+  if (x.reduced && reduced_y && x.reduced != reduced_y) return refuse(a, b, at, "they reduce over different axes"), false;
+  merged.reduced = x.reduced | reduced_y;
+
+  merged.members.insert(merged.members.end(), y.members.begin(), y.members.end());
+  std::ranges::sort(merged.members);
+  std::vector<AxisMap> axes, operand_axes;
+  for (const Value member : merged.members) {
+    const bool from_b = group_[member] == b;
+    axes.push_back(from_b ? remap(axes_[member], b_to_a) : axes_[member]);
+    operand_axes.push_back(from_b ? remap(operand_axes_[member], b_to_a) : operand_axes_[member]);
+  }
+  if (!consistent(merged, axes, operand_axes, a, b)) {
+    return refuse(a, b, at, "a value would be needed in two orders, or stored from loops that repeat it"), false;
+  }
+  if (path_outside(a, b)) return refuse(a, b, at, "something outside runs between them"), false;
+
+  for (std::size_t i = 0; i < merged.members.size(); ++i) {
+    group_[merged.members[i]] = b;
+    axes_[merged.members[i]] = std::move(axes[i]);
+    operand_axes_[merged.members[i]] = std::move(operand_axes[i]);
+  }
+  groups_[b] = std::move(merged);
+  groups_[a] = {};
+  return true;
+}
+
+// A producer with fewer axes than the loops it joins is computed again for each step of the others.
+bool Grouping::worth_recomputing(int a, std::size_t axes_before, std::size_t axes_after) const {
+  if (axes_after == axes_before) return true;
+  int ops = 0;
+  for (const Value member : groups_[a].members) {
+    const Node& node = graph_.node(member);
+    if (node.kind == NodeKind::kReduce) return false;
+    if (node.kind == NodeKind::kElementwise && (info(node.op).properties & kCostly)) return false;
+    ++ops;
+  }
+  return ops <= kMaxCheapOps;
+}
+
+bool Grouping::consistent(const Group& merged, const std::vector<AxisMap>& axes,
+                          const std::vector<AxisMap>& operand_axes, int a, int b) const {
+  const auto inside = [&](Value value) { return group_[value] == a || group_[value] == b; };
+  const auto index = [&](Value value) {
+    return std::ranges::lower_bound(merged.members, value) - merged.members.begin();
+  };
+  const std::uint32_t all = (1u << merged.axes.size()) - 1;
+  const std::uint32_t parallel = all & ~merged.reduced;
+  std::vector<Value> tensors;
+  for (std::size_t i = 0; i < merged.members.size(); ++i) {
+    const Value member = merged.members[i];
+    bool outside = outside_[member];
+    for (const Value user : users_[member]) outside = outside || !inside(user);
+    const std::uint32_t mask = mask_of(axes[i]);
+    if (outside && ((mask & parallel) != parallel || ((mask & merged.reduced) && mask != all))) return false;
+    if (graph_.node(member).kind == NodeKind::kReduce &&
+        (mask_of(operand_axes[i]) & merged.reduced) != merged.reduced) {
+      return false;  // it would be counted once per step of the missing axis
+    }
+    for (const Value operand : graph_.node(member).operands) {
+      const Root root = look_through(graph_, operand, operand_map(member, operand, axes[i], operand_axes[i]));
+      if (inside(root.value)) {
+        if (root.axes != axes[index(root.value)]) return false;
+      } else if (!is_leaf(graph_.node(root.value)) && std::ranges::find(tensors, root.value) == tensors.end()) {
+        tensors.push_back(root.value);
+      }
+    }
+  }
+  return tensors.size() <= kMaxInputs;
+}
+
+// Whether a path leads from group `from` to group `to` through something that is in neither.
+bool Grouping::path_outside(int from, int to) const {
+  const Value first = groups_[from].members.front();
+  std::vector<char> seen(graph_.nodes().size(), 0);
+  std::vector<char> seen_group(groups_.size(), 0);
+  std::vector<Value> stack;
+  const auto push_operands = [&](Value value) {
+    for (const Value operand : graph_.node(value).operands) {
+      if (!seen[operand]) seen[operand] = 1, stack.push_back(operand);
+    }
+  };
+  // Direct reads of `from` are what the merge is about; start one step further out.
+  const auto start_from = [&](Value member) {
+    for (const Root& root : reads(member)) {
+      const int group = group_[root.value];
+      if (group != from && group != to && !seen[root.value]) seen[root.value] = 1, stack.push_back(root.value);
+    }
+  };
+  for (const Value member : groups_[to].members) start_from(member);
+  while (!stack.empty()) {
+    const Value value = stack.back();
+    stack.pop_back();
+    const int group = group_[value];
+    if (group == from) return true;
+    if (group == kNone) {
+      if (value > first) push_operands(value);
+      continue;
+    }
+    if (group == to || seen_group[group]) continue;
+    seen_group[group] = 1;
+    if (groups_[group].members.back() < first) continue;
+    for (const Value member : groups_[group].members) push_operands(member);
+  }
+  return false;
+}
+
+bool Grouping::needed_outside(Value member) const {
+  if (outside_[member]) return true;
+  return std::ranges::any_of(users_[member], [&](Value user) { return group_[user] != group_[member]; });
+}
+
+std::vector<int> Grouping::live_groups() const {
+  std::vector<int> order;
+  for (std::size_t i = 0; i < groups_.size(); ++i) {
+    if (!groups_[i].members.empty()) order.push_back(static_cast<int>(i));
+  }
+  std::ranges::sort(order, {}, [&](int group) { return groups_[group].members.front(); });
+  return order;
+}
+
+}  // namespace dvm

@@ -1,0 +1,70 @@
+// Which operations share a Kernel. Every operation starts as a group of its own with its dimensions as loop axes;
+// two groups become one when their axes can be identified, they reduce over the same axes, nothing outside lies
+// between them, and all that others need from them can be stored from the common loops.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fuse/views.h"
+#include "isa/program.h"
+
+namespace dvm {
+
+struct Group {
+  std::vector<Dim> axes;
+  std::uint32_t reduced = 0;    // one bit per axis
+  std::vector<Value> members;   // ascending
+};
+
+class Grouping {
+ public:
+  explicit Grouping(const Graph& graph);
+
+  static constexpr int kNone = -1;
+  /// The group of a value, or kNone for tensors that exist (inputs, results of calls, opaque views) and leaves.
+  int group_of(Value value) const { return group_[value]; }
+  const Group& group(int index) const { return groups_[index]; }
+  /// The groups that are left, in the order of their first members.
+  std::vector<int> live_groups() const;
+
+  /// The axes of a member's dimensions within its group.
+  const AxisMap& axes(Value member) const { return axes_[member]; }
+  /// The roots that a member reads, with their dimensions in axes of the member's group.
+  std::vector<Root> reads(Value member) const;
+
+  /// Whether something outside `group` needs the value: a call, an output, an opaque view or another group.
+  bool needed_outside(Value member) const;
+  bool live(Value value) const { return live_[value]; }
+  /// Users of a value, transparent views looked through.
+  const std::vector<Value>& users(Value value) const { return users_[value]; }
+  bool is_output(Value value) const { return output_[value]; }
+
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  void find_users();
+  void start(Value value);
+  void absorb_producers(Value value);
+  void join_siblings();
+  /// Makes one group of `a` and `b` if that is allowed; pairs identify axes of a with axes of b.
+  bool merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at);
+  bool identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const;
+  bool consistent(const Group& merged, const std::vector<AxisMap>& axes, const std::vector<AxisMap>& operand_axes,
+                  int a, int b) const;
+  bool path_outside(int from, int to) const;
+  bool worth_recomputing(int a, std::size_t axes_before, std::size_t axes_after) const;
+  AxisMap operand_map(Value member, Value operand, const AxisMap& axes, const AxisMap& operand_axes) const;
+  void refuse(int a, int b, Value at, const char* why);
+
+  const Graph& graph_;
+  std::vector<int> group_;
+  std::vector<Group> groups_;
+  std::vector<AxisMap> axes_;          // per node
+  std::vector<AxisMap> operand_axes_;  // per reduction: of its operand
+  std::vector<std::vector<Value>> users_;
+  std::vector<char> live_, output_, outside_;  // outside_: used by a call, an output or an opaque view
+  std::vector<std::string> notes_;
+};
+
+}  // namespace dvm

@@ -1,0 +1,31 @@
+// Looking through views. Inside a Kernel a permute, an expand or a reshape that only adds and drops dimensions of
+// size 1 is no operation at all: it renames axes. Any other reshape is *opaque* and bounds a Kernel.
+#pragma once
+
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace dvm {
+
+/// For each dimension of a value the loop axis that runs along it, or -1 for a dimension of size 1.
+using AxisMap = std::vector<int>;
+
+bool is_view(const Node& node);
+/// Whether `value` is a view that a Kernel sees through.
+bool is_transparent(const Graph& graph, Value value);
+/// A 0-d number that every Kernel can hold for itself.
+bool is_leaf(const Node& node);
+
+struct Root {
+  Value value;
+  AxisMap axes;
+};
+
+/// The value behind the transparent views at `value`, with `axes` (of `value`) carried over to its dimensions.
+Root look_through(const Graph& graph, Value value, AxisMap axes);
+
+/// The axes of an operand that is broadcast to a result with the given axes.
+AxisMap broadcast_axes(const Graph& graph, Value operand, const AxisMap& result);
+
+}  // namespace dvm
