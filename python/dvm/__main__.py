@@ -1,0 +1,5 @@
+"""`python -m dvm`: the command line."""
+
+from dvm.cli import main
+
+main()

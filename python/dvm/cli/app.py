@@ -1,0 +1,35 @@
+"""Assembles the subcommands and turns what they raise into messages and exit codes.
+
+Exit codes: 0 done; 1 what was asked for was found wrong (results differ, the doctor found a fault);
+2 the request cannot be met (a bad argument, a missing package).
+"""
+
+from __future__ import annotations
+
+import typer
+
+from dvm.cli import bench, demo, dis, doctor, explain, info
+from dvm.cli.output import CliError, errors
+
+app = typer.Typer(
+    name="dvm",
+    help="Compile tensor programs in microseconds and run them on a bytecode virtual machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo.demo)
+app.add_typer(bench.app)
+app.command()(explain.explain)
+app.command()(dis.dis)
+app.command()(info.info)
+app.command()(doctor.doctor)
+
+
+def main() -> None:
+    """Runs the command line; what `dvm` and `python -m dvm` start."""
+    try:
+        app()
+    except CliError as error:
+        errors.print(f"[bold red]error[/] {error}", highlight=False)
+        raise SystemExit(2) from None

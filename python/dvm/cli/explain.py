@@ -1,0 +1,68 @@
+"""`dvm explain`: what of a kernel, function or module is fused, and why the rest is not."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from dvm.cli.output import CliError, console, need, write_json
+from dvm.cli.target import DTYPES, Argument, load, parse_argument
+
+
+def explain(
+    target: Annotated[
+        str, typer.Argument(help="FILE.py:name of a @dvm.kernel, function or module.")
+    ],
+    shapes: Annotated[
+        list[str] | None, typer.Argument(help="One per argument: 128x768, 128x768:f16, scalar:i64.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+) -> None:
+    """Show the kernels that a function becomes, with example arguments of the given shapes."""
+    import dvm
+
+    found = load(target)
+    arguments = [parse_argument(shape) for shape in shapes or []]
+    try:
+        if isinstance(found, dvm.Kernel):
+            if not arguments:
+                raise CliError(
+                    f"{target}: a kernel needs one shape for each of its loaded parameters"
+                )
+            explanation = found.explain(
+                *(argument.shape for argument in arguments),
+                dtype=[argument.dtype for argument in arguments],
+            )
+        elif callable(found):
+            need("torch")
+            explanation = dvm.explain(_callable(found), *map(_example, arguments))
+        else:
+            raise CliError(
+                f"{target} is a {type(found).__name__}; wanted a kernel, a function or a module"
+            )
+    except (TypeError, ValueError) as error:
+        raise CliError(f"{target}: {error}") from None
+    if json:
+        write_json(json_module.loads(json_module.dumps(explanation, default=str)))
+    else:
+        console.print(str(explanation), markup=False, highlight=False, soft_wrap=True)
+
+
+def _callable(found: Any) -> Any:
+    import torch
+
+    # A module's class stands for the module that its constructor makes without arguments.
+    if isinstance(found, type) and issubclass(found, torch.nn.Module):
+        return found().eval()
+    return found
+
+
+def _example(argument: Argument) -> Any:
+    import torch
+
+    dtype = getattr(torch, DTYPES[argument.dtype])
+    if dtype.is_floating_point:
+        return torch.randn(argument.shape).to(dtype)
+    return torch.ones(argument.shape, dtype=dtype)

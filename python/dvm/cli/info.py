@@ -1,0 +1,54 @@
+"""`dvm info`: what this build is and what its machine can do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dvm.cli.output import console, write_json
+
+
+def info(
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="List the instruction set.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+) -> None:
+    """Show the version, the machine chosen, and the size of the instruction set."""
+    from dvm import _core
+
+    rows = _core.instructions()
+    data: dict[str, Any] = {
+        "version": version("dvm"),
+        "isa": _core.isa(),
+        "threads": _core.threads(),
+        "fingerprint": _core.fingerprint(),
+        "element_types": [kind["name"] for kind in _core.element_types()],
+        "instructions": dict(Counter(row["family"] for row in rows)),
+    }
+    if json:
+        write_json({**data, "table": rows} if instructions else data)
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in data.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{count} {family}" for family, count in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        table.add_row(f"[bold]{key.replace('_', ' ')}", str(value))
+    console.print(table)
+    if instructions:
+        console.print(_instruction_table(rows))
+
+
+def _instruction_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Instructions", title_justify="left")
+    for heading in ("name", "family", "types", "meaning"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(row["name"], row["family"], " ".join(row["types"]), row["doc"])
+    return table
