@@ -1,0 +1,174 @@
+"""The command line: what it prints, what it writes, and how it refuses."""
+
+import json
+import sys
+
+import pytest
+
+from dvm.cli import main
+
+KERNELS = """
+import dvm
+
+@dvm.kernel
+def softmax(k, x):
+    x = k.load(x)
+    e = k.exp(x - k.max(x, axis=-1, keepdims=True))
+    return k.store(e / k.sum(e, axis=-1, keepdims=True))
+
+def gelu(x, y):
+    import torch
+    return torch.nn.functional.gelu(x + y)
+
+seven = 7
+"""
+
+
+@pytest.fixture
+def dvm_command(monkeypatch, capsys):
+    """Runs `dvm` with arguments in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dvm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        printed = capsys.readouterr()
+        return int(exit_.value.code or 0), printed.out, printed.err
+
+    monkeypatch.setenv("COLUMNS", "160")
+    return run
+
+
+@pytest.fixture
+def kernels(tmp_path):
+    path = tmp_path / "some_kernels.py"
+    path.write_text(KERNELS, encoding="utf-8")
+    return path
+
+
+def test_info(dvm_command):
+    code, out, _ = dvm_command("info", "--json")
+    data = json.loads(out)
+    assert code == 0
+    assert data["isa"] in ("avx512", "avx2", "portable")
+    assert data["instructions"]["elementwise"] > 80
+
+
+def test_info_lists_instructions(dvm_command):
+    code, out, _ = dvm_command("info", "--instructions")
+    assert code == 0
+    assert "multiply_add" in out
+
+
+def test_doctor_finds_no_fault_here(dvm_command):
+    code, out, _ = dvm_command("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(out)}
+    assert code == 0
+    assert findings["self test"]["state"] == "ok"
+    assert {"isa", "threads", "torch", "torch.compile"} <= set(findings)
+
+
+def test_dis_of_a_kernel(dvm_command, kernels):
+    code, out, _ = dvm_command("dis", f"{kernels}:softmax", "128x768")
+    assert code == 0
+    assert "exp" in out
+
+
+def test_dis_of_a_text_is_the_text(dvm_command, kernels, tmp_path):
+    _, out, _ = dvm_command("dis", f"{kernels}:softmax", "7x61:f16")
+    text = tmp_path / "softmax.dvm"
+    text.write_text(out, encoding="utf-8")
+    code, again, _ = dvm_command("dis", text)
+    assert code == 0
+    assert again == out
+
+
+def test_explain_of_a_kernel(dvm_command, kernels):
+    code, out, _ = dvm_command("explain", f"{kernels}:softmax", "128x768", "--json")
+    assert code == 0
+    assert len(json.loads(out)["kernels"]) == 1
+
+
+def test_explain_of_a_torch_function(dvm_command, kernels):
+    pytest.importorskip("torch")
+    code, out, _ = dvm_command("explain", f"{kernels}:gelu", "128x768", "768")
+    assert code == 0
+    assert "gelu" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dis", "{file}:nothing", "8x8"], "defines"),
+        (["dis", "{file}:gelu", "8x8"], "not a @dvm.kernel"),
+        (["dis", "{file}:softmax", "8by8"], "not a shape"),
+        (["dis", "{file}:softmax", "8x8:f31"], "unknown element type f31"),
+        (["dis", "{file}:softmax", "8x8", "8x8"], "softmax"),
+        (["dis", "no_such_file.dvm"], "no such file"),
+        (["dis", "{file}"], "some_kernels.py"),
+        (["explain", "{file}:seven"], "wanted a kernel, a function or a module"),
+        (["explain", "{file}:softmax"], "one shape for each"),
+        (["explain", "nowhere.py:softmax", "8x8"], "no file"),
+        (["demo", "--sentences", "nowhere.txt"], "no such file"),
+        (["bench", "operators", "--only", "nonsense"], "no operator"),
+        (["bench", "operators", "--resume"], "--resume needs --json"),
+        (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
+        (["bench", "compare", "{file}", "{file}"], "not JSON"),
+    ],
+)
+def test_a_request_that_cannot_be_met(dvm_command, kernels, arguments, message):
+    code, out, err = dvm_command(*(argument.format(file=kernels) for argument in arguments))
+    assert code == 2
+    assert out == ""
+    assert message in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["demo"], ["bench", "operators"], ["bench", "models"], ["explain", "{file}:gelu", "8"]],
+)
+def test_without_torch(dvm_command, kernels, monkeypatch, arguments):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = dvm_command(*(argument.format(file=kernels) for argument in arguments))
+    assert code == 2
+    assert "pip install 'dvm[torch]'" in " ".join(err.split())
+
+
+def test_unknown_option(dvm_command):
+    code, _, err = dvm_command("info", "--no-such-option")
+    assert code == 2
+    assert "no-such-option" in err
+
+
+def test_operators_benchmark_writes_and_compares(dvm_command, tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "operators.json"
+    common = [
+        "bench",
+        "operators",
+        "--quick",
+        "--only",
+        "swiglu",
+        "--threads",
+        "1",
+        "--seconds",
+        "0",
+    ]
+    code, out, err = dvm_command(*common, "--no-inductor", "--json", path)
+    assert code == 0, err
+    assert "swiglu" in out
+    cases = json.loads(path.read_text())["results"]
+    assert all({"eager", "dvm", "kernel"} == set(case["seconds"]) for case in cases.values()), cases
+    code, out, _ = dvm_command("bench", "compare", path, path)
+    assert code == 0
+    assert "geomean 1.000x" in out
+    code, _, _ = dvm_command(*common, "--no-inductor", "--json", path, "--resume")
+    assert code == 0
+
+
+def test_compile_benchmark(dvm_command, tmp_path):
+    path = tmp_path / "compile.json"
+    code, out, _ = dvm_command("bench", "compile", "--quick", "--no-first-calls", "--json", path)
+    assert code == 0
+    assert "p99" in out
+    assert json.loads(path.read_text())["results"]["plan_us"]["norm"]["p50"] > 0
