@@ -1,0 +1,114 @@
+// The error function, its complement and inverse, and gelu, which is made of the complement.
+#pragma once
+
+#include "semantics/logarithm.h"
+
+namespace dvm::semantics {
+
+struct erf {
+  DVM_HD float operator()(float a) const {
+    // Odd polynomial near 0; beyond, erf(x) = 1 - e**(-q(x)), whose error shrinks with the exponential.
+    const float x = limit(magnitude(a), 0.0f, 3.95f);
+    const float z = x * x;
+    const float p = polynomial(z, 1.2837917e-01f, -3.761263e-01f, 1.1283624e-01f, -2.685556e-02f,
+                               5.191753e-03f, -8.039753e-04f, 7.9431e-05f);
+    const float near = multiply_accumulate(p, x, x);
+    const float q = x * polynomial(x, 1.1285224f, 6.3569105e-01f, 1.0529787e-01f, -2.2913108e-02f,
+                                   3.2221787e-03f, -2.1486075e-04f);
+    const float far = 1.0f - exp_normal(-q);
+    return with_sign(x < 0.9f ? near : far, a);
+  }
+  DVM_HD double operator()(double a) const { return std::erf(a); }
+};
+
+/// x * x as a sum: high, and what the product lost.
+struct Square {
+  float high;
+  float low;
+};
+DVM_HD Square exact_square(float x) {
+#if defined(__FMA__) || defined(__CUDA_ARCH__)
+  const float high = x * x;
+  return {high, std::fma(x, x, -high)};
+#else
+  // The square of x's upper 12 bits is exact.
+  const float upper = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & 0xfffff000u);
+  const float square = upper * upper;
+  const float rest = (x - upper) * (x + upper);
+  const float high = square + rest;
+  return {high, rest - (high - square)};
+#endif
+}
+
+/// e**(x * x) * erfc(x) for x in [0, 10.4].
+DVM_HD float erfc_scaled(float x) {
+  const float w = 3.0f / (x + 3.0f);
+  return w * polynomial(w, 1.8803689e-01f, 1.886641e-01f, 1.7160705e-01f, 1.9130471e-01f,
+                        4.7074244e-04f, 3.9911917e-01f, -4.359651e-01f, 5.31863e-01f,
+                        -2.9052097e-01f, 5.542043e-02f);
+}
+
+struct erfc {
+  DVM_HD float operator()(float a) const {
+    const float x = limit(magnitude(a), 0.0f, 10.4f);
+    const Square square = exact_square(x);
+    const Scaled e = exp_scaled(-square.high, -square.low);
+    const float tail = scale(e.mantissa * erfc_scaled(x), e.exponent);
+    return a < 0.0f ? 2.0f - tail : tail;
+  }
+  DVM_HD double operator()(double a) const { return std::erfc(a); }
+};
+
+struct gelu {
+  DVM_HD float operator()(float a) const {
+    // max(a, 0) - |a| * erfc(|a| / sqrt(2)) / 2: no cancellation on either side.
+    const float size = magnitude(a);
+    const float x = limit(size, 0.0f, 14.6f);
+    const Square square = exact_square(x);
+    const Scaled e = exp_scaled(-0.5f * square.high, -0.5f * square.low);
+    const float tail = 0.5f * e.mantissa * erfc_scaled(0.70710678f * x);
+    const float factor = a > 0.0f ? x : size;
+    return (a > 0.0f ? a : -0.0f) - scale(factor * tail, e.exponent);
+  }
+  DVM_HD double operator()(double a) const {
+    return 0.5 * a * std::erfc(-0.7071067811865476 * a);
+  }
+};
+
+/// erfinv(x) to single precision, in double precision, for |x| < 1 given y = 1 - |x|.
+DVM_HD double erfinv_estimate(double x, double y) {
+  const double w = -0.6931471805599453 * log2_wide(y * (2.0 - y));  // -log(1 - x * x)
+  const double near =
+      polynomial(w - 2.5, 1.5014093535137185, 0.2466402876379122, -0.004177339399451729,
+                 -0.0012527446658306706, 0.00021828262398486815, -4.961909143690188e-06,
+                 -3.4346085198571823e-06, 4.658915363287466e-07, 1.8036629969875173e-08,
+                 -8.772784390420426e-09, 3.355761731972948e-10);
+  const double far =
+      polynomial(std::sqrt(w < 5.0 ? 5.0 : w) - 3.0, 2.8329767960284404, 1.0016750741244373,
+                 0.009445655469848978, -0.007639174081696193, 0.005683473599769366,
+                 -0.003588181669473873, 0.0014949483205321246, -7.433045977356148e-05,
+                 -0.000317915669449384, 0.00012745399506179815);
+  return x * (w < 5.0 ? near : far);
+}
+
+struct erfinv {
+  DVM_HD float operator()(float a) const {
+    const double x = a;
+    const double y = 1.0 - magnitude(x);
+    const float inside = static_cast<float>(erfinv_estimate(x, y));
+    const float edge = with_sign(kInfinity<float>, a);
+    return y > 0.0 ? inside : (y == 0.0 ? edge : kNan<float>);
+  }
+  DVM_HD double operator()(double a) const {
+    const double y = 1.0 - magnitude(a);
+    if (!(y > 0.0)) return y == 0.0 ? with_sign(kInfinity<double>, a) : kNan<double>;
+    double guess = magnitude(erfinv_estimate(a, y));
+    for (int i = 0; i < 2; ++i) {  // Newton's method, on the complement where that has the digits
+      const double error = y < 0.5 ? y - std::erfc(guess) : std::erf(guess) - (1.0 - y);
+      guess -= error * 0.8862269254527580 * std::exp(guess * guess);
+    }
+    return with_sign(guess, a);
+  }
+};
+
+}  // namespace dvm::semantics

@@ -1,0 +1,95 @@
+// Hyperbolic functions and their inverses.
+#pragma once
+
+#include "semantics/logarithm.h"
+
+namespace dvm::semantics {
+
+/// e**|x| / 2, which overflows only where sinh and cosh do.
+DVM_HD float half_exp(float size) {
+  const Scaled e = exp_scaled(limit(size, 0.0f, 90.0f));
+  return scale(0.5f * e.mantissa, e.exponent);
+}
+
+struct sinh {
+  DVM_HD float operator()(float a) const {
+    const float size = magnitude(a);
+    const float z = size * size;
+    const float p =
+        polynomial(z, 1.6666667e-01f, 8.333311e-03f, 1.9842635e-04f, 2.7839255e-06f);
+    const float near = multiply_accumulate(p * z, size, size);
+    const float half = half_exp(size);
+    const float far = half - 0.25f / half;
+    return with_sign(size < 1.0f ? near : far, a);
+  }
+  DVM_HD double operator()(double a) const { return std::sinh(a); }
+};
+
+struct cosh {
+  DVM_HD float operator()(float a) const {
+    const float half = half_exp(magnitude(a));
+    return half + 0.25f / half;
+  }
+  DVM_HD double operator()(double a) const { return std::cosh(a); }
+};
+
+struct tanh {
+  DVM_HD float operator()(float a) const {
+    const float size = magnitude(a);
+    const float z = size * size;
+    const float p = polynomial(z, -3.333332e-01f, 1.3332637e-01f, -5.3856842e-02f, 2.108826e-02f,
+                               -6.295574e-03f);
+    const float near = multiply_accumulate(p * z, size, size);
+    const float e = exp_normal(limit(2.0f * size, 0.0f, 20.0f));
+    const float far = 1.0f - 2.0f / (e + 1.0f);
+    return with_sign(size < 0.55f ? near : far, a);
+  }
+  DVM_HD double operator()(double a) const { return std::tanh(a); }
+};
+
+// The inverses through logarithms in double precision. Near 0, where those lose what makes up a small result,
+// log1p takes over.
+
+struct asinh {
+  DVM_HD float operator()(float a) const {
+    const float size = magnitude(a);
+    const double x = size;
+    const double far = 0.6931471805599453 * log2_wide(x + std::sqrt(x * x + 1.0));
+    // asinh(x) = log1p(x + x**2 / (1 + sqrt(1 + x**2)))
+    const float square = size * size;
+    const float near = log_of_one_plus(size + square / (1.0f + std::sqrt(1.0f + square)));
+    const float finite = size < 0.5f ? near : static_cast<float>(far);
+    return with_sign(size < kInfinity<float> ? finite : size, a);
+  }
+  DVM_HD double operator()(double a) const { return std::asinh(a); }
+};
+
+struct acosh {
+  DVM_HD float operator()(float a) const {
+    const double x = a;
+    // x - 1 is exact, so that a result near 0 keeps its digits: acosh(1 + y) = log1p(y + sqrt(y * (y + 2))).
+    const double y = x - 1.0;
+    const double far = 0.6931471805599453 * log2_wide(x + std::sqrt(y * (y + 2.0)));
+    const float close = static_cast<float>(y + std::sqrt(y * (y + 2.0)));
+    const float near = log_of_one_plus(close);
+    const float finite = close < 0.5f ? near : static_cast<float>(far);
+    const float defined = a < kInfinity<float> ? finite : a;
+    return a < 1.0f ? kNan<float> : defined;
+  }
+  DVM_HD double operator()(double a) const { return std::acosh(a); }
+};
+
+struct atanh {
+  DVM_HD float operator()(float a) const {
+    const float size = magnitude(a);
+    const double x = size;
+    const double far = 0.34657359027997264 * log2_wide((1.0 + x) / (1.0 - x));
+    const float near = 0.5f * log_of_one_plus(2.0f * size / (1.0f - size));
+    const float inside = size < 0.25f ? near : static_cast<float>(far);
+    const float edge = size == 1.0f ? kInfinity<float> : kNan<float>;
+    return with_sign(size < 1.0f ? inside : edge, a);
+  }
+  DVM_HD double operator()(double a) const { return std::atanh(a); }
+};
+
+}  // namespace dvm::semantics
