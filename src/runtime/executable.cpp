@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpu/run.h"
+#include "cpu/interpreter.h"
 #include "runtime/arena.h"
 
 namespace dvm {
@@ -91,7 +91,7 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs, std:
     }
     Buffer<std::uint64_t, 32> values(launch.scalars.size());
     for (std::size_t i = 0; i < launch.scalars.size(); ++i) values[i] = scalars[launch.scalars[i]];
-    cpu::run(launch.words.data(), arguments.data(), values.data(), threads);
+    cpu::run(launch.words, {arguments.data(), values.data()}, threads);
   }
 }
 

@@ -1,0 +1,233 @@
+// `Graph`, and what can be asked about one: how it is fused, how calls cut it.
+#include "graph/graph.h"
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "fuse/fuse.h"
+#include "graph/text.h"
+#include "python/convert.h"
+#include "python/module.h"
+#include "runtime/segment.h"
+
+namespace dvm::python {
+namespace {
+
+using nanobind::literals::operator""_a;
+
+const char* kind_name(NodeKind kind) {
+  switch (kind) {
+    case NodeKind::kInput: return "input";
+    case NodeKind::kScalar: return "scalar";
+    case NodeKind::kConstant: return "constant";
+    case NodeKind::kSize: return "size";
+    case NodeKind::kIota: return "iota";
+    case NodeKind::kElementwise: return "elementwise";
+    case NodeKind::kCast: return "cast";
+    case NodeKind::kReduce: return "reduce";
+    case NodeKind::kPermute: return "permute";
+    case NodeKind::kExpand: return "expand";
+    case NodeKind::kReshape: return "reshape";
+    case NodeKind::kCall: return "call";
+    case NodeKind::kResult: return "result";
+  }
+  return "";
+}
+
+// The parameters are checked here so that a bad value number is an error and not an access out of bounds.
+const Node& node_of(const Graph& graph, Value value) {
+  if (value < 0 || value >= static_cast<Value>(graph.nodes().size())) {
+    throw std::invalid_argument("[" + graph.name() + "] has no value %" + std::to_string(value));
+  }
+  return graph.node(value);
+}
+
+nb::object number_of(const Node& node) {
+  switch (compute(node.type)) {
+    case Type::f32: return nb::float_(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
+    case Type::f64: return nb::float_(std::bit_cast<double>(node.bits));
+    case Type::i32: return nb::int_(static_cast<std::int32_t>(node.bits));
+    case Type::bool_: return nb::bool_(node.bits != 0);
+    default: return nb::int_(static_cast<std::int64_t>(node.bits));
+  }
+}
+
+Value add_constant(Graph& graph, nb::handle value, const std::string& type_text) {
+  const Type type = parse_type(type_text, "constant");
+  if (PyFloat_Check(value.ptr())) return graph.constant(nb::cast<double>(value), type);
+  if (!PyIndex_Check(value.ptr())) {
+    throw nb::type_error((std::string("[constant] expected a number, got ") + Py_TYPE(value.ptr())->tp_name).c_str());
+  }
+  const nb::object integer = nb::steal(PyNumber_Index(value.ptr()));
+  int overflow = 0;
+  const long long bits = PyLong_AsLongLongAndOverflow(integer.ptr(), &overflow);
+  if (overflow == 0) return graph.constant(static_cast<std::int64_t>(bits), type);
+  if (info(type).kind == Kind::kFloat) {
+    const double number = PyLong_AsDouble(integer.ptr());
+    if (number == -1.0 && PyErr_Occurred()) throw nb::python_error();
+    return graph.constant(number, type);
+  }
+  throw std::invalid_argument("[constant] the integer does not fit 64 bits");
+}
+
+nb::dict node_object(const Graph& graph, Value value) {
+  const Node& node = node_of(graph, value);
+  nb::dict dict;
+  dict["kind"] = kind_name(node.kind);
+  dict["type"] = text(info(node.type).text);
+  dict["operands"] = node.operands;
+  dict["shape"] = shape_object(graph.dims(), node.shape);
+  if (node.op != Op::kCount) dict["op"] = text(info(node.op).name);
+  if (!node.axes.empty()) dict["axes"] = node.axes;
+  if (node.kind == NodeKind::kConstant) dict["value"] = number_of(node);
+  if (node.kind == NodeKind::kSize) dict["dim"] = dim_object(graph.dims(), node.dim);
+  if (!node.name.empty()) dict["name"] = node.name;
+  return dict;
+}
+
+nb::dict fuse_object(const Graph& graph) {
+  const Fusion fusion = fuse(graph);
+  nb::list steps;
+  for (const Step& step : fusion.steps) {
+    if (step.kind == StepKind::kKernel) {
+      const Kernel& kernel = fusion.kernels[step.index];
+      nb::list inputs, outputs;
+      for (const KernelInput& input : kernel.inputs) inputs.append(input.value);
+      for (const KernelOutput& output : kernel.outputs) outputs.append(output.value);
+      steps.append(nb::make_tuple("kernel", inputs, kernel.scalars, outputs, kernel.name));
+    } else {
+      steps.append(nb::make_tuple(step.kind == StepKind::kView ? "view" : "call", step.value));
+    }
+  }
+  nb::dict dict;
+  dict["steps"] = steps;
+  dict["notes"] = fusion.notes;
+  return dict;
+}
+
+nb::list segment_object(const Graph& graph) {
+  nb::list list;
+  for (Segment& segment : segment_graph(graph)) {
+    switch (segment.kind) {
+      case SegmentKind::kCall: list.append(nb::make_tuple("call", segment.value)); break;
+      case SegmentKind::kView: list.append(nb::make_tuple("view", segment.value)); break;
+      case SegmentKind::kRun: {
+        nb::list inputs;
+        for (const SegmentInput& input : segment.inputs) {
+          if (input.value >= 0) {
+            inputs.append(input.value);
+          } else {
+            inputs.append(graph.dims().text(input.dim));
+          }
+        }
+        list.append(nb::make_tuple("run", std::move(segment.graph), inputs, segment.outputs));
+        break;
+      }
+    }
+  }
+  return list;
+}
+
+}  // namespace
+
+void bind_graph(nb::module_& module) {
+  nb::class_<Graph>(module, "Graph",
+                    "Tensor operations in SSA form. Values are ints; a dimension is an int or an expression over\n"
+                    "symbols: \"n\", \"(n*12)\", \"((n+1)//2)\".")
+      .def(nb::init<std::string>(), "name"_a = "graph")
+      .def(
+          "input",
+          [](Graph& g, std::string name, const std::string& type, nb::handle shape) {
+            return g.input(std::move(name), parse_type(type, "input"), parse_shape(g.dims(), shape));
+          },
+          "name"_a, "type"_a, "shape"_a,
+          nb::sig("def input(self, name: str, type: str, shape: Sequence[int | str]) -> int"), "A tensor argument.")
+      .def(
+          "scalar",
+          [](Graph& g, std::string name, const std::string& type) {
+            return g.scalar(std::move(name), parse_type(type, "scalar"));
+          },
+          "name"_a, "type"_a,
+          "A number that may change at every call without a new plan. An i64 scalar with the name of a symbol that\n"
+          "no input's shape gives binds that symbol, and is then part of the shapes of a call.")
+      .def("constant", &add_constant, "value"_a, "type"_a, nb::sig("def constant(self, value: float, type: str) -> int"))
+      .def(
+          "size",
+          [](Graph& g, nb::handle dim, const std::string& type) {
+            return g.size(parse_dim(g.dims(), dim), parse_type(type, "size"));
+          },
+          "dim"_a, "type"_a, nb::sig("def size(self, dim: int | str, type: str) -> int"),
+          "The value of a dimension, as a 0-d tensor.")
+      .def(
+          "iota", [](Graph& g, nb::handle shape, int axis) { return g.iota(parse_shape(g.dims(), shape), axis); },
+          "shape"_a, "axis"_a, nb::sig("def iota(self, shape: Sequence[int | str], axis: int) -> int"),
+          "The position along `axis`, as i64.")
+      .def(
+          "elementwise",
+          [](Graph& g, const std::string& op, std::vector<Value> operands) {
+            return g.elementwise(parse_op(op), std::move(operands));
+          },
+          "op"_a, "operands"_a, "An instruction of the table on operands of equal types, which are broadcast.")
+      .def(
+          "cast", [](Graph& g, Value value, const std::string& type) { return g.cast(value, parse_type(type, "cast")); },
+          "value"_a, "type"_a)
+      .def(
+          "reduce",
+          [](Graph& g, const std::string& op, Value value, std::vector<int> axes) {
+            return g.reduce(parse_op(op), value, std::move(axes));
+          },
+          "op"_a, "value"_a, "axes"_a = std::vector<int>{}, nb::sig("def reduce(self, op: str, value: int, axes: Sequence[int] = ()) -> int"),
+          "Reduces over `axes`, all if there are none, and keeps them with size 1.")
+      .def("permute", &Graph::permute, "value"_a, "axes"_a)
+      .def(
+          "expand",
+          [](Graph& g, Value value, nb::handle shape) { return g.expand(value, parse_shape(g.dims(), shape)); },
+          "value"_a, "shape"_a, nb::sig("def expand(self, value: int, shape: Sequence[int | str]) -> int"))
+      .def(
+          "reshape",
+          [](Graph& g, Value value, nb::handle shape) { return g.reshape(value, parse_shape(g.dims(), shape)); },
+          "value"_a, "shape"_a, nb::sig("def reshape(self, value: int, shape: Sequence[int | str]) -> int"))
+      .def("call", &Graph::call, "name"_a, "operands"_a, "Something the core lacks; its results are `result` values.")
+      .def(
+          "result",
+          [](Graph& g, Value call, int number, const std::string& type, nb::handle shape) {
+            return g.result(call, number, parse_type(type, "result"), parse_shape(g.dims(), shape));
+          },
+          "call"_a, "number"_a, "type"_a, "shape"_a,
+          nb::sig("def result(self, call: int, number: int, type: str, shape: Sequence[int | str]) -> int"))
+      .def(
+          "output", [](Graph& g, Value value, MemoryOrder order) { g.output(value, std::move(order)); }, "value"_a,
+          "order"_a = MemoryOrder{}, nb::sig("def output(self, value: int, order: Sequence[int] = ()) -> None"),
+          "`order` lists the axes as they lie in memory, outermost first; none means contiguous.")
+      .def(
+          "type", [](const Graph& g, Value value) { return text(info(node_of(g, value).type).text); }, "value"_a)
+      .def(
+          "shape", [](const Graph& g, Value value) { return shape_object(g.dims(), node_of(g, value).shape); },
+          "value"_a, nb::sig("def shape(self, value: int) -> list[int | str]"))
+      .def("node", &node_object, "value"_a, nb::sig("def node(self, value: int) -> dict[str, Any]"),
+           "What a value is: kind, type, shape, operands, and what else belongs to its kind.")
+      .def_static("parse", &parse_graph, "text"_a, "Reads the text form, which str() gives.")
+      .def("__str__", &print)
+      .def("__len__", [](const Graph& g) { return g.nodes().size(); })
+      .def_prop_ro("name", &Graph::name)
+      .def_prop_ro("inputs", &Graph::inputs)
+      .def_prop_ro("scalars", &Graph::scalars)
+      .def_prop_ro("outputs", &Graph::outputs);
+
+  module.def("fuse", &fuse_object, "graph"_a, nb::sig("def fuse(graph: Graph) -> dict[str, Any]"),
+             "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, outputs, name),\n"
+             "(\"view\", value) and (\"call\", value), and \"notes\" on what was not fused.");
+  module.def("segment", &segment_object, "graph"_a,
+             nb::sig("def segment(graph: Graph) -> list[tuple[Any, ...]]"),
+             "Cuts a graph with calls into what runs in turn: (\"call\", value) is for the caller to run,\n"
+             "(\"view\", value) is a permute, expand or reshape that a call or an output needs, for the caller too, and\n"
+             "(\"run\", subgraph, inputs, outputs) is for an Executable: its arguments in order are the values `inputs`,\n"
+             "or the dimension that a str among them names; it computes the values `outputs`.");
+}
+
+}  // namespace dvm::python
