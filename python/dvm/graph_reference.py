@@ -1,0 +1,165 @@
+"""A Graph evaluated node by node in NumPy, through the reference of each instruction: the oracle for all engines.
+
+Slow and plain. Values are kept in the compute type of their element type, so that half floats round only where an
+output is stored, and narrow integers wrap after every operation that can leave their range.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dvm import _core, element_types, reference
+from dvm.instructions import TABLE
+
+Array = NDArray[Any]
+
+
+def run(graph: _core.Graph, arguments: Sequence[Any]) -> tuple[Array, ...]:
+    """The outputs of `graph` for `arguments`: its inputs and scalars in the order in which they were declared."""
+    return Evaluation(graph, arguments).outputs()
+
+
+class Evaluation:
+    """One run: the values of the symbols, and of the nodes so far."""
+
+    def __init__(self, graph: _core.Graph, arguments: Sequence[Any]) -> None:
+        self.graph = graph
+        self.sizes: dict[str, int] = {}
+        self.values: dict[int, Array] = {}
+        names = sorted([*graph.inputs, *graph.scalars])
+        if len(names) != len(arguments):
+            raise ValueError(
+                f"[{graph.name}] {len(arguments)} arguments came, {len(names)} are wanted"
+            )
+        for value, argument in zip(names, arguments, strict=True):
+            self.values[value] = self._argument(value, argument)
+        for value in range(len(graph)):
+            if value not in self.values:
+                self.values[value] = self._compute(value)
+
+    def outputs(self) -> tuple[Array, ...]:
+        """The outputs, each in its element type."""
+        return tuple(_stored(self.values[v], self.graph.type(v)) for v in self.graph.outputs)
+
+    def size(self, dim: int | str) -> int:
+        """The value of a dimension."""
+        return dim if isinstance(dim, int) else size_of(dim, self.sizes)
+
+    def _argument(self, value: int, argument: Any) -> Array:
+        node = self.graph.node(value)
+        array = np.asarray(argument)
+        shape = node["shape"]
+        if array.ndim != len(shape):
+            raise ValueError(
+                f"[{node['name']}] an array of rank {array.ndim} came, {len(shape)} is wanted"
+            )
+        for dim, size in zip(shape, array.shape, strict=True):
+            known = self.sizes.setdefault(dim, size) if isinstance(dim, str) else dim
+            if known != size:
+                raise ValueError(f"[{node['name']}] the size {size} came where {dim} is {known}")
+        return _loaded(array, node["type"])
+
+    def _compute(self, value: int) -> Array:
+        node = self.graph.node(value)
+        operands = [self.values[v] for v in node["operands"]]
+        shape = tuple(self.size(dim) for dim in node["shape"])
+        dtype = _compute_dtype(node["type"])
+        match node["kind"]:
+            case "constant":
+                return np.array(node["value"], dtype)
+            case "size":
+                return np.array(self.size(node["dim"]), dtype)
+            case "iota":
+                axis = node["axes"][0]
+                positions = np.arange(shape[axis], dtype=dtype)
+                return np.broadcast_to(
+                    positions.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape
+                )
+            case "elementwise":
+                came = reference.evaluate(node["op"], *operands)
+                return (
+                    _wrapped(came, node["type"])
+                    if "wraps" in TABLE[node["op"]].properties
+                    else came
+                )
+            case "cast":
+                return _loaded(_stored(_exact(operands[0]), node["type"]), node["type"])
+            case "reduce":
+                return _reduce(node["op"], operands[0], node.get("axes", []), node["type"])
+            case "permute":
+                return operands[0].transpose(node.get("axes", []))
+            case "expand":
+                return np.broadcast_to(operands[0], shape)
+            case "reshape":
+                return operands[0].reshape(shape)
+            case kind:
+                raise ValueError(
+                    f"[{self.graph.name}] %{value} is a {kind}, which NumPy cannot evaluate"
+                )
+
+
+_OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: lambda a, b: a // b if b else 0,
+    ast.Mod: lambda a, b: a % b if b else 0,
+}
+
+
+def size_of(text: str, sizes: Mapping[str, int]) -> int:
+    """The value of a dimension's expression, `((n+1)//2)`, for these values of symbols."""
+
+    def evaluate(tree: ast.expr) -> int:
+        match tree:
+            case ast.Constant(value=int(value)):
+                return value
+            case ast.Name(id=name):
+                return sizes[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -evaluate(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                return _OPERATIONS[type(op)](evaluate(left), evaluate(right))
+        raise ValueError(f"[dim] cannot read {text!r}")
+
+    return evaluate(ast.parse(text, mode="eval").body)
+
+
+def _compute_dtype(dtype: str) -> np.dtype[Any]:
+    return np.dtype(element_types.numpy_name(element_types.compute(dtype)))
+
+
+def _loaded(array: Array, dtype: str) -> Array:
+    return array.astype(_compute_dtype(dtype))
+
+
+def _stored(array: Array, dtype: str) -> Array:
+    return reference.convert(array, dtype)
+
+
+def _exact(array: Array) -> Array:
+    return array
+
+
+def _wrapped(array: Array, dtype: str) -> Array:
+    narrow = (
+        dtype != element_types.compute(dtype)
+        and element_types.kind(dtype) is element_types.Kind.INTEGER
+    )
+    return _loaded(_stored(array, dtype), dtype) if narrow else array
+
+
+def _reduce(name: str, array: Array, axes: Sequence[int], dtype: str) -> Array:
+    axes = list(axes) or list(range(array.ndim))
+    kept = [i for i in range(array.ndim) if i not in axes]
+    flat = array.transpose(kept + axes).reshape([array.shape[i] for i in kept] + [-1])
+    if array.size == 0 and 0 in [array.shape[i] for i in kept]:
+        flat = np.empty([array.shape[i] for i in kept] + [1], array.dtype)
+    came = reference.evaluate(name, flat, axis=-1)
+    result = came.reshape([1 if i in axes else size for i, size in enumerate(array.shape)])
+    return _wrapped(result, dtype)
