@@ -1,0 +1,17 @@
+"""What each ATen operation is in terms of the core's instructions: one table, filled by family."""
+
+from dvm.torch.aten import activations, create, normalize, pointwise, reduce, views
+from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, VIEWS
+
+__all__ = [
+    "COMPUTED",
+    "COPIES",
+    "CREATED",
+    "VIEWS",
+    "activations",
+    "create",
+    "normalize",
+    "pointwise",
+    "reduce",
+    "views",
+]

@@ -1,0 +1,63 @@
+"""Views and copies: operations that compute nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from dvm.torch.aten.pointwise import overloads
+from dvm.torch.aten.table import COPIES, VIEWS, lowers
+from dvm.torch.builder import Builder, Value
+
+aten = torch.ops.aten
+
+
+@lowers(
+    VIEWS,
+    aten.view.default,
+    aten._unsafe_view.default,
+    *overloads("_reshape_alias", "default"),
+    aten.unsqueeze.default,
+    aten.squeeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+)
+def reshape(b: Builder, node: fx.Node, x: fx.Node, *_: Any) -> Value:
+    return b.reshape(b.value(x), b.symbols.shape(node.meta["val"].shape))
+
+
+@lowers(VIEWS, aten.expand.default)
+def expand(b: Builder, node: fx.Node, x: fx.Node, *_: Any, **__: Any) -> Value:
+    return b.expand(b.value(x), b.symbols.shape(node.meta["val"].shape))
+
+
+@lowers(VIEWS, aten.permute.default)
+def permute(b: Builder, node: fx.Node, x: fx.Node, axes: list[int]) -> Value:
+    return b.permute(b.value(x), axes) if axes else b.value(x)
+
+
+@lowers(VIEWS, aten.transpose.int)
+def transpose(b: Builder, node: fx.Node, x: fx.Node, first: int, second: int) -> Value:
+    value = b.value(x)
+    axes = list(range(value.rank))
+    if axes:
+        axes[first], axes[second] = axes[second], axes[first]
+    return b.permute(value, axes) if axes else value
+
+
+@lowers(VIEWS, aten.t.default)
+def t(b: Builder, node: fx.Node, x: fx.Node) -> Value:
+    value = b.value(x)
+    return b.permute(value, [1, 0]) if value.rank == 2 else value
+
+
+@lowers(VIEWS, aten.alias.default, aten.detach.default, *overloads("lift_fresh", "default"))
+def alias(b: Builder, node: fx.Node, x: fx.Node) -> Value:
+    return b.value(x)
+
+
+@lowers(COPIES, aten.clone.default, *overloads("lift_fresh_copy", "default"))
+def clone(b: Builder, node: fx.Node, x: fx.Node, **_: Any) -> Value:
+    return b.value(x)

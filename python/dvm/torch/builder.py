@@ -1,0 +1,296 @@
+"""Builds a Graph from the nodes of an FX graph: what the functions in aten/ write their operations with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from dvm import _core
+from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
+from dvm.torch.symbols import Size, Symbols
+
+Number = bool | int | float
+
+MAX_RANK = 8
+
+
+class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
+    """Raised by a builder function for arguments that the core does not cover; its text is the reason."""
+
+
+class Value:
+    """A value of the Graph under construction. Operators compute in its type."""
+
+    __slots__ = ("builder", "id")
+
+    def __init__(self, builder: Builder, id: int) -> None:  # noqa: A002 - the Graph's own word
+        self.builder = builder
+        self.id = id
+
+    @property
+    def type(self) -> str:
+        return self.builder.graph.type(self.id)
+
+    @property
+    def shape(self) -> list[Size]:
+        return self.builder.graph.shape(self.id)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    def __add__(self, other: Value | Number) -> Value:
+        return self.builder.op("add", self, other)
+
+    def __radd__(self, other: Number) -> Value:
+        return self.builder.op("add", self, other)
+
+    def __sub__(self, other: Value | Number) -> Value:
+        return self.builder.op("sub", self, other)
+
+    def __rsub__(self, other: Number) -> Value:
+        return self.builder.op("sub", self.builder.constant(other, self.type), self)
+
+    def __mul__(self, other: Value | Number) -> Value:
+        return self.builder.op("mul", self, other)
+
+    def __rmul__(self, other: Number) -> Value:
+        return self.builder.op("mul", self, other)
+
+    def __truediv__(self, other: Value | Number) -> Value:
+        return self.builder.op("div", self, other)
+
+    def __rtruediv__(self, other: Number) -> Value:
+        return self.builder.op("div", self.builder.constant(other, self.type), self)
+
+    def __neg__(self) -> Value:
+        return self.builder.op("neg", self)
+
+
+class Recipe:
+    """How a value was made, so that a segment can make it again in a Graph of its own."""
+
+    __slots__ = ("arguments", "method", "operands")
+
+    def __init__(self, method: str, operands: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        self.method = method
+        self.operands = operands
+        self.arguments = arguments
+
+
+class Builder:
+    """One Graph for a whole FX graph, with a record of how each value was made."""
+
+    def __init__(self, numerics: str) -> None:
+        self.graph = _core.Graph("torch")
+        self.symbols = Symbols()
+        self.numerics = numerics
+        self.recipes: dict[int, Recipe] = {}
+        self.values: dict[fx.Node, Value | tuple[Value | None, ...]] = {}
+        self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
+        self._constants: dict[tuple[type, str, str], Value] = {}
+
+    # Operands.
+
+    def value(self, node: fx.Node) -> Value:
+        """The value of a tensor node."""
+        value = self.values.get(node)
+        if not isinstance(value, Value):
+            raise Declined(f"its operand {node} is not a tensor of a type that the core has")
+        return value
+
+    def number(self, number: Number | fx.Node, type: str) -> Value:  # noqa: A002 - an element type
+        """A number of the program, constant or computed from sizes, as a value without dimensions."""
+        if not isinstance(number, fx.Node):
+            return self.constant(number, type)
+        known = number.meta["val"]
+        if isinstance(known, torch.SymInt):
+            return self.cast(self.size(known), type)
+        if isinstance(known, torch.SymFloat):
+            return self.cast(self._scalar(number), type)
+        raise Declined(f"its operand {number} is a {known.__class__.__name__}")
+
+    def _scalar(self, node: fx.Node) -> Value:
+        for id, known in self.scalars.items():  # noqa: A001
+            if known is node:
+                return Value(self, id)
+        scalar = self._record("scalar", (), (f"{node.name}_value", "f64"))
+        self.scalars[scalar.id] = node
+        return scalar
+
+    def operand(self, argument: Any, type: str) -> Value:  # noqa: A002
+        """A tensor or a number, in `type`."""
+        if isinstance(argument, fx.Node) and isinstance(argument.meta["val"], torch.Tensor):
+            return self.cast(self.value(argument), type)
+        return self.number(argument, type)
+
+    def operands(self, *arguments: Any, to_float: bool = False) -> list[Value]:
+        """Tensors and numbers promoted as torch does, in the compute type of the common type.
+
+        With `to_float` integers and booleans become torch's default float type."""
+        type = self.common_type(*arguments, to_float=to_float)  # noqa: A001
+        return [self.operand(argument, type) for argument in arguments]
+
+    def common_type(self, *arguments: Any, to_float: bool = False) -> str:
+        return COMPUTE[NAMES[self.common_dtype(*arguments, to_float=to_float)]]
+
+    def common_dtype(self, *arguments: Any, to_float: bool = False) -> torch.dtype:
+        tensors: list[torch.Tensor] = []
+        numbers: list[type] = []
+        for argument in arguments:
+            known = argument.meta["val"] if isinstance(argument, fx.Node) else argument
+            if isinstance(known, torch.Tensor):
+                tensors.append(known)
+            elif isinstance(known, bool | torch.SymBool):
+                numbers.append(bool)
+            elif isinstance(known, int | torch.SymInt):
+                numbers.append(int)
+            elif isinstance(known, float | torch.SymFloat):
+                numbers.append(float)
+            else:
+                raise Declined(f"its operand {argument} is a {known.__class__.__name__}")
+        dtype = promote(tensors, numbers)
+        if to_float and not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+        if dtype not in NAMES:
+            raise Declined(f"the core has no type {dtype}")
+        return dtype
+
+    # Operations.
+
+    def op(self, name: str, *operands: Value | Number) -> Value:
+        """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
+        type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
+        ids = tuple(v.id if isinstance(v, Value) else self.constant(v, type).id for v in operands)
+        return self._record("elementwise", ids, (name,))
+
+    def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
+        """`a` where the boolean `condition` holds, else `b`. One of the two is a Value."""
+        type = next(v.type for v in (a, b) if isinstance(v, Value))  # noqa: A001
+        a = a if isinstance(a, Value) else self.constant(a, type)
+        b = b if isinstance(b, Value) else self.constant(b, type)
+        return self._record("elementwise", (condition.id, a.id, b.id), ("select",))
+
+    def constant(self, number: Number, type: str) -> Value:  # noqa: A002
+        if type == "bool":
+            number = bool(number)
+        elif type in FLOATS:
+            number = float(number)
+        else:
+            number = int(number)
+        key = (number.__class__, repr(number), type)
+        known = self._constants.get(key)
+        if known is None:
+            known = self._constants[key] = self._record("constant", (), (number, type))
+        return known
+
+    def size(self, size: int | torch.SymInt) -> Value:
+        """A size as an i64 number."""
+        return self._record("size", (), (self.symbols.size(size), "i64"))
+
+    def count(self, sizes: Sequence[int | torch.SymInt], type: str) -> Value:  # noqa: A002
+        """The product of sizes as a number: a constant when torch knows all of them."""
+        known = 1
+        product: Value | None = None
+        for size in sizes:
+            text = self.symbols.size(size)
+            if isinstance(text, int):
+                known *= text
+            else:
+                product = self.size(size) if product is None else product * self.size(size)
+        if product is None:
+            return self.constant(known, type)
+        return self.cast(product if known == 1 else product * known, type)
+
+    def iota(self, shape: Sequence[int | torch.SymInt], axis: int) -> Value:
+        return self._record("iota", (), (self.symbols.shape(shape), axis))
+
+    def cast(self, value: Value, type: str) -> Value:  # noqa: A002
+        if value.type == type:
+            return value
+        return self._record("cast", (value.id,), (type,))
+
+    def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
+        """A tensor in the type it is computed with."""
+        return self.operands(node, to_float=to_float)[0]
+
+    def reduce(self, name: str, value: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
+        """A reduction over some axes; the one element of a tensor without axes is reduced too."""
+        if value.rank == 0:
+            return self.reshape(self.reduce(name, self.reshape(value, [1]), [0]), [])
+        assert axes, "a reduction over no axes"
+        axes = sorted(axis % value.rank for axis in axes)
+        shape = value.shape
+        reduced = self._record("reduce", (value.id,), (name, list(axes)))
+        if keepdims:
+            return reduced
+        kept = [size for axis, size in enumerate(shape) if axis not in axes]
+        return self.reshape(reduced, kept)
+
+    def reshape(self, value: Value, shape: Sequence[Size]) -> Value:
+        shape = list(shape)
+        if value.shape == shape:
+            return value
+        return self._record("reshape", (value.id,), (shape,))
+
+    def expand(self, value: Value, shape: Sequence[Size]) -> Value:
+        shape = list(shape)
+        if value.shape == shape:
+            return value
+        return self._record("expand", (value.id,), (shape,))
+
+    def permute(self, value: Value, axes: Sequence[int]) -> Value:
+        axes = [axis % value.rank for axis in axes]
+        if axes == list(range(value.rank)):
+            return value
+        return self._record("permute", (value.id,), (axes,))
+
+    def input(self, name: str, tensor: torch.Tensor) -> Value:
+        """A tensor that comes from outside the Graph. Raises Declined when the core has no such tensor."""
+        self.check(tensor)
+        shape = self.symbols.shape(tensor.shape)
+        return self._record("input", (), (name, NAMES[tensor.dtype], shape))
+
+    def check(self, tensor: torch.Tensor) -> None:
+        """Raises Declined unless the core has tensors like this one."""
+        if tensor.dtype not in NAMES:
+            raise Declined(f"the core has no type {tensor.dtype}")
+        if tensor.device.type != "cpu":
+            raise Declined(f"the core has no device {tensor.device}")
+        if tensor.layout != torch.strided:
+            raise Declined(f"the core has no layout {tensor.layout}")
+        if tensor.dim() > MAX_RANK:
+            raise Declined(f"the core has at most {MAX_RANK} dimensions, not {tensor.dim()}")
+
+    def finish(self, value: Value, tensor: torch.Tensor) -> Value:
+        """`value` with the type and shape that torch says the result has."""
+        self.check(tensor)
+        type = NAMES[tensor.dtype]  # noqa: A001
+        if self.numerics == "eager" and type in ("f16", "bf16") and value.type == "f32":
+            value = self.op(f"round_{type}", value)
+        value = self.cast(value, type)
+        shape = self.symbols.shape(tensor.shape)
+        if value.rank != len(shape):
+            value = self.expand(value, shape)
+        elif any(
+            mine == 1 and wanted != 1 for mine, wanted in zip(value.shape, shape, strict=True)
+        ):
+            value = self.expand(value, shape)
+        return value
+
+    def _record(self, method: str, operands: tuple[int, ...], arguments: tuple[Any, ...]) -> Value:
+        value = make(self.graph, method, operands, arguments)
+        self.recipes[value] = Recipe(method, operands, arguments)
+        return Value(self, value)
+
+
+def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any, ...]) -> int:
+    """Adds one node to a Graph from the parts of a Recipe."""
+    if method == "elementwise":
+        return int(graph.elementwise(arguments[0], list(operands)))
+    if method == "reduce":
+        return int(graph.reduce(arguments[0], operands[0], arguments[1]))
+    return int(getattr(graph, method)(*operands, *arguments))

@@ -1,0 +1,270 @@
+"""Cuts an FX graph into segments that the core runs and the operations between them that torch runs.
+
+Every node gets a *time*. Segment number k stands at the even time 2k, what torch runs after it at 2k + 1: a node of
+the core goes to the first even time at which all its operands are there, one of torch's to the first odd one. So all
+that does not depend on an operation of torch's is in one segment with its neighbours, wherever it stood in the
+program, and the core decides how many kernels that takes.
+"""
+
+from __future__ import annotations
+
+import enum
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import fx
+
+from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
+from dvm.torch.builder import Builder, Declined, Value
+
+
+class Role(enum.Enum):
+    """What becomes of a node."""
+
+    INPUT = "placeholder"
+    CORE = "computed by the core"
+    VIEW = "another way to look at its operand"
+    COPY = "its operand once more"
+    CREATED = "made from numbers alone"
+    NUMBER = "arithmetic on sizes, done in Python"
+    RESULT = "one of the results of an operation"
+    TORCH = "computed by torch"
+
+
+@dataclass
+class Fallback:
+    """An operation that the core does not compute."""
+
+    node: fx.Node
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return str(self.node.target)
+
+    @property
+    def line(self) -> str:
+        """The innermost line of the user's program that asked for it."""
+        lines = [line.strip() for line in (self.node.meta.get("stack_trace") or "").splitlines()]
+        places = [i for i, line in enumerate(lines) if line.startswith("File ")]
+        if not places:
+            return "unknown line"
+        place = places[-1]
+        code = lines[place + 1] if place + 1 < len(lines) else ""
+        return lines[place] + (f": {code}" if code else "")
+
+
+@dataclass
+class Segment:
+    """Nodes that the core computes together."""
+
+    nodes: list[fx.Node] = field(default_factory=list)
+    outputs: list[fx.Node] = field(default_factory=list)
+
+
+@dataclass
+class Partition:
+    builder: Builder
+    roles: dict[fx.Node, Role]
+    times: dict[fx.Node, int]
+    segments: dict[int, Segment]  # by time
+    materialized: set[fx.Node]  # nodes that exist as tensors outside of kernels
+    fallbacks: list[Fallback]
+
+    def outside(self, node: fx.Node, time: int) -> fx.Node | None:
+        """The tensor that the segment at `time` has to be given so that it can use `node`, if any.
+
+        Views of such a tensor are taken inside the kernel, where they are free, except those that regroup its
+        dimensions: torch does these at once on a tensor, and in a kernel they would have to be proved harmless.
+        """
+        role = self.roles[node]
+        if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
+            return None
+        if role in (Role.CORE, Role.COPY) and self.times[node] % 2 == 0:
+            return None if self.times[node] == time else node
+        if role is Role.COPY:
+            return self.outside(node.all_input_nodes[0], time)
+        if role is Role.VIEW:
+            base = self.outside(node.all_input_nodes[0], time)
+            return node if base is not None and node.target in _REGROUPING else base
+        return node
+
+
+# Nodes that torch runs though nothing is lost by it: they hold no arithmetic on tensors.
+_UNCOUNTED = frozenset(
+    """slice select as_strided diagonal unfold split split_with_sizes chunk unbind view copy_ empty
+    empty_like empty_strided empty_permuted new_empty new_empty_strided sym_size sym_stride sym_numel
+    sym_storage_offset sym_constrain_range sym_constrain_range_for_size _assert_scalar _assert_async
+    _assert_tensor_metadata _local_scalar_dense""".split()
+)
+
+_TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
+
+_REGROUPING = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+
+
+def partition(graph: fx.Graph, numerics: str) -> Partition:
+    """Builds all that the core covers into one Graph, and says what runs when."""
+    builder = Builder(numerics)
+    roles: dict[fx.Node, Role] = {}
+    fallbacks: list[Fallback] = []
+    for node in graph.nodes:
+        if node.op == "output":
+            continue
+        role, reason = _assign(builder, roles, node)
+        roles[node] = role
+        if reason:
+            fallbacks.append(Fallback(node, reason))
+        if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
+            _from_outside(builder, node)
+    while True:
+        part = Partition(builder, roles, _times(graph, roles), {}, set(), fallbacks)
+        for node in graph.nodes:
+            if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
+                part.segments.setdefault(part.times[node], Segment()).nodes.append(node)
+        alone = [segment for segment in part.segments.values() if not _worthwhile(part, segment)]
+        if not alone:
+            break
+        for segment in alone:
+            for node in segment.nodes:
+                roles[node] = Role.TORCH
+                _from_outside(builder, node)
+    _materialize(graph, part)
+    return part
+
+
+def _worthwhile(part: Partition, segment: Segment) -> bool:
+    """A segment that reads no tensor is not: the core would not know whose tensors to return."""
+    return any(
+        part.outside(operand, part.times[node]) is not None
+        for node in segment.nodes
+        for operand in node.all_input_nodes
+    )
+
+
+def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, str]:
+    """The role of a node, and why torch has to run it if it does."""
+    if node.op in ("placeholder", "get_attr"):
+        return Role.INPUT, ""
+    value = node.meta.get("val")
+    if node.op != "call_function":
+        return Role.TORCH, f"a {node.op} is not an ATen operation"
+    if node.target is operator.getitem:
+        return _item(b, roles, node)
+    overload = isinstance(node.target, torch._ops.OpOverload)
+    if not overload and not _has_tensor(value):
+        return Role.NUMBER, ""
+    for table, role in _TABLES:
+        build = table.get(node.target)
+        if build is None:
+            continue
+        try:
+            b.values[node] = _finish(b, build(b, node, *node.args, **node.kwargs), value)
+        except Declined as declined:
+            reason = str(declined)
+        except (ValueError, TypeError) as error:
+            reason = f"the core refused it: {error}"
+        else:
+            return role, ""
+        # Nothing is lost when torch makes a view or a copy.
+        return Role.TORCH, reason if role is Role.CORE else ""
+    if not overload:
+        return Role.TORCH, "it is not an ATen operation"
+    if node.target._schema.name.removeprefix("aten::") in _UNCOUNTED:
+        return Role.TORCH, ""
+    return Role.TORCH, "the core has no such operation"
+
+
+def _has_tensor(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(_has_tensor(item) for item in value)
+    return isinstance(value, torch.Tensor)
+
+
+def _item(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, str]:
+    source, index = node.args
+    if not isinstance(source, fx.Node) or not isinstance(index, int):
+        return Role.RESULT, ""
+    results = b.values.get(source)
+    if roles[source] is Role.CORE and isinstance(results, tuple):
+        b.values[node] = results[index]
+        return Role.CORE, ""
+    return Role.RESULT, ""
+
+
+def _finish(b: Builder, built: Any, wanted: Any) -> Value | tuple[Value, ...]:
+    if isinstance(built, tuple):
+        return tuple(b.finish(value, tensor) for value, tensor in zip(built, wanted, strict=True))
+    return b.finish(built, wanted)
+
+
+def _from_outside(b: Builder, node: fx.Node) -> None:
+    """Makes a tensor of torch's a possible operand of what the core computes."""
+    tensor = node.meta.get("val")
+    if isinstance(tensor, torch.Tensor):
+        try:
+            b.values[node] = b.input(node.name, tensor)
+        except Declined:
+            return  # whatever reads it will be declined in turn
+
+
+def _times(graph: fx.Graph, roles: dict[fx.Node, Role]) -> dict[fx.Node, int]:
+    times: dict[fx.Node, int] = {}
+    latest = -1  # of all nodes so far
+    floor = -1  # of the last one that changed something in place
+    random = -1  # of the last one that drew random numbers
+    for node in graph.nodes:
+        if node.op == "output":
+            continue
+        role = roles[node]
+        operands = node.all_input_nodes
+        if role is Role.CREATED:  # reads no tensor: of those like another it needs the shape alone
+            operands = [node for node in operands if not _has_tensor(node.meta.get("val"))]
+        time = max((times[operand] for operand in operands), default=-1)
+        if role is Role.CORE:
+            time = max(time, floor)
+            time += time % 2
+        elif role in (Role.TORCH, Role.NUMBER):
+            changes, draws = _effects(node)
+            time = max(time, floor, latest if changes else -1, random if draws else -1)
+            time += 1 - time % 2
+            floor = time if changes else floor
+            random = time if draws else random
+        times[node] = time
+        latest = max(latest, time)
+    return times
+
+
+def _effects(node: fx.Node) -> tuple[bool, bool]:
+    """Whether a node changes something in place, and whether it draws random numbers."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        draws = torch.Tag.nondeterministic_seeded in node.target.tags
+        return node.target._schema.is_mutable, draws
+    # Higher-order operations may do anything.
+    return isinstance(node.target, torch._ops.HigherOrderOperator), False
+
+
+def _materialize(graph: fx.Graph, part: Partition) -> None:
+    """Finds the nodes that must exist as tensors outside of kernels, and so the outputs of segments."""
+    pending: list[fx.Node] = []
+    for node in graph.nodes:
+        role = part.roles.get(node)  # the output has none
+        if role in (None, Role.TORCH, Role.NUMBER, Role.RESULT):
+            pending.extend(node.all_input_nodes)
+        elif role is Role.CORE or (role is Role.COPY and part.times[node] % 2 == 0):
+            for operand in node.all_input_nodes:
+                outside = part.outside(operand, part.times[node])
+                if outside is not None:
+                    pending.append(outside)
+    while pending:
+        node = pending.pop()
+        if node in part.materialized or not _has_tensor(node.meta.get("val")):
+            continue
+        part.materialized.add(node)
+        role = part.roles[node]
+        if role is Role.VIEW or (role is Role.COPY and part.times[node] % 2 != 0):
+            pending.extend(node.all_input_nodes)
+    for segment in part.segments.values():
+        segment.outputs = [node for node in segment.nodes if node in part.materialized]

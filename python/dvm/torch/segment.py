@@ -1,0 +1,161 @@
+"""A segment as the core runs it: a Graph of its own, and what to call it with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torch import fx
+
+from dvm import _core
+from dvm.torch.builder import Recipe, Value, make
+from dvm.torch.partition import Partition, Segment
+from dvm.torch.symbols import memory_order
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass
+class Compiled:
+    """An Executable with the nodes that it reads and writes, in the order of its arguments."""
+
+    executable: _core.Executable
+    graph: _core.Graph
+    tensors: list[fx.Node]
+    numbers: list[fx.Node]  # floats that are computed from sizes
+    sizes: list[str]  # symbols that follow from no tensor
+    outputs: list[fx.Node]
+    copied: list[fx.Node]  # outputs whose strides the core cannot make: they are copied afterwards
+
+
+def compile_segment(part: Partition, segment: Segment, name: str) -> Compiled:
+    """Makes the segment's Graph and its Executable."""
+    builder = part.builder
+    given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
+    for node in segment.nodes:
+        for operand in node.all_input_nodes:
+            outside = part.outside(operand, part.times[node])
+            if outside is not None:
+                value = builder.values[outside]
+                assert isinstance(value, Value)
+                given.setdefault(value.id, outside)
+    wanted: list[tuple[fx.Node, int]] = []
+    for node in segment.outputs:
+        value = builder.values[node]
+        if isinstance(value, Value):
+            wanted.append((node, value.id))
+    needed = _needed([value for _, value in wanted], given, builder.recipes)
+    return _Assembly(part, name, given, needed).compile(wanted)
+
+
+def _needed(roots: list[int], given: dict[int, fx.Node], recipes: dict[int, Recipe]) -> list[int]:
+    """The values that make `roots` from what is given, operands first."""
+    needed: set[int] = set()
+    pending = list(roots)
+    while pending:
+        value = pending.pop()
+        if value in needed:
+            continue
+        needed.add(value)
+        if value not in given:
+            pending.extend(recipes[value].operands)
+    return sorted(needed)  # a value is made after its operands
+
+
+class _Assembly:
+    """The Graph of one segment while it is put together."""
+
+    def __init__(
+        self, part: Partition, name: str, given: dict[int, fx.Node], needed: list[int]
+    ) -> None:
+        self.part = part
+        self.recipes = part.builder.recipes
+        self.given = given
+        self.needed = needed
+        self.graph = _core.Graph(name)
+        self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
+
+    def compile(self, wanted: list[tuple[fx.Node, int]]) -> Compiled:
+        tensors = self._inputs()
+        sizes = self._sizes()
+        numbers = self._numbers()
+        for value in self.needed:
+            if value not in self.mine:
+                recipe = self.recipes[value]
+                operands = [self.mine[operand] for operand in recipe.operands]
+                self.mine[value] = make(self.graph, recipe.method, operands, recipe.arguments)
+        copied = self._outputs(wanted)
+        executable = _core.Executable(self.graph)
+        outputs = [node for node, _ in wanted]
+        return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
+
+    def _inputs(self) -> list[fx.Node]:
+        tensors = []
+        for value in self.needed:
+            node = self.given.get(value)
+            if node is None:
+                continue
+            graph = self.part.builder.graph
+            shape, kind = graph.shape(value), graph.type(value)
+            self.mine[value] = self.graph.input(f"x{len(tensors)}", kind, shape)
+            tensors.append(node)
+        return tensors
+
+    def _sizes(self) -> list[str]:
+        """Declares the symbols that the Graph uses and no input has as a dimension of its own."""
+        bound = {size for value in self.needed if value in self.given
+                 for size in self.part.builder.graph.shape(value)}  # fmt: skip
+        names: set[str] = set()
+        for value in self.needed:
+            recipe = self.recipes[value]
+            if value in self.given:
+                continue
+            if recipe.method == "size":
+                names.update(_NAME.findall(str(recipe.arguments[0])))
+            elif recipe.method in ("reshape", "expand", "iota"):
+                for size in recipe.arguments[0]:
+                    names.update(_NAME.findall(str(size)))
+        missing = sorted(names - bound)
+        for name in missing:
+            self.graph.scalar(name, "i64")
+        return missing
+
+    def _numbers(self) -> list[fx.Node]:
+        numbers = []
+        for value in self.needed:
+            recipe = self.recipes[value]
+            if recipe.method == "scalar" and value not in self.given:
+                self.mine[value] = self.graph.scalar(*recipe.arguments)
+                numbers.append(self.part.builder.scalars[value])
+        return numbers
+
+    def _outputs(self, wanted: list[tuple[fx.Node, int]]) -> list[fx.Node]:
+        copied = []
+        written: set[int] = set()
+        for node, whole in wanted:
+            value = self.mine[whole]
+            # An output is memory of its own, so what would be another output or an input is copied.
+            if value in written or self._computes_nothing(whole):
+                value = self.graph.elementwise("copy", [value])
+            written.add(value)
+            tensor = node.meta["val"]
+            order = memory_order(tensor.shape, tensor.stride())
+            if order is None:
+                copied.append(node)
+            self.graph.output(value, _unless_sorted(order))
+        return copied
+
+    def _computes_nothing(self, value: int) -> bool:
+        while value not in self.given:
+            recipe = self.recipes[value]
+            if recipe.method not in ("reshape", "expand", "permute"):
+                return recipe.method in ("constant", "scalar", "size")
+            value = recipe.operands[0]
+        return True
+
+
+def _unless_sorted(order: tuple[int, ...] | None) -> list[int]:
+    """Contiguous is said by no order at all."""
+    if order is None or list(order) == sorted(order):
+        return []
+    return list(order)

@@ -1,0 +1,115 @@
+"""Sizes between torch and the core: sympy expressions over torch's symbols become the text of a Dim.
+
+Nothing here may ask torch for the value of a size, or even whether two sizes are equal: both would add a guard, and
+with it a recompilation. Expressions are compared by their structure alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy
+import torch
+from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Mod, PythonMod
+from torch.utils._sympy.printers import PythonPrinter
+
+Size = int | str
+IntLike = int | torch.SymInt
+
+_PRINTER = PythonPrinter()
+
+
+def expression(size: IntLike) -> sympy.Expr:
+    """The sympy expression of a size."""
+    if isinstance(size, torch.SymInt):
+        return size.node.expr
+    return sympy.Integer(size)
+
+
+class Symbols:
+    """The symbols of one graph: names every size, and remembers how Python computes those that are not plain."""
+
+    def __init__(self) -> None:
+        self.opaque: dict[str, sympy.Expr] = {}  # name -> what it stands for
+        self._names: dict[sympy.Expr, str] = {}
+        self._texts: dict[sympy.Expr, Size] = {}
+
+    def size(self, size: IntLike) -> Size:
+        """The size as the core reads it."""
+        if not isinstance(size, torch.SymInt):
+            return int(size)
+        expr = size.node.expr
+        text = self._texts.get(expr)
+        if text is None:
+            text = self._texts[expr] = self._text(expr)
+        return text
+
+    def shape(self, sizes: Sequence[IntLike]) -> list[Size]:
+        return [self.size(size) for size in sizes]
+
+    def _text(self, expr: sympy.Expr) -> Size:
+        if expr.is_Integer:
+            return int(expr)
+        if expr.is_Symbol:
+            return str(expr.name)
+        if expr.is_Add or expr.is_Mul:
+            terms = [self._text(term) for term in expr.args]
+            sign = "+" if expr.is_Add else "*"
+            text = str(terms[0])
+            for term in terms[1:]:
+                text = f"({text}{sign}{term})"
+            return text
+        if expr.is_Pow and expr.exp.is_Integer and 2 <= int(expr.exp) <= 4:
+            base = text = str(self._text(expr.base))
+            for _ in range(int(expr.exp) - 1):
+                text = f"({text}*{base})"
+            return text
+        if isinstance(expr, FloorDiv | CleanDiv):
+            return f"({self._text(expr.args[0])}//{self._text(expr.args[1])})"
+        if isinstance(expr, Mod | PythonMod):
+            return f"({self._text(expr.args[0])}%{self._text(expr.args[1])})"
+        name = self._names.get(expr)
+        if name is None:
+            name = self._names[expr] = f"d{len(self._names)}"
+            self.opaque[name] = expr
+        return name
+
+
+def python_text(expr: sympy.Expr) -> str:
+    """Python code that computes `expr` from variables with the names of its symbols."""
+    return str(_PRINTER.doprint(expr))
+
+
+def memory_order(shape: Sequence[IntLike], strides: Sequence[IntLike]) -> tuple[int, ...] | None:
+    """The axes from outermost to innermost in memory when the tensor is dense, else None.
+
+    An axis of size 1 may stand anywhere, so it stays beside the neighbour it is indexed after.
+    """
+    sizes = [expression(size) for size in shape]
+    steps = [expression(step) for step in strides]
+    left = [axis for axis in range(len(sizes)) if sizes[axis] != 1]
+    order: list[int] = []
+    expected: sympy.Expr = sympy.Integer(1)
+    while left:
+        # From the right: of axes that could both come next (an axis may be empty), indexing order wins.
+        axis = next((axis for axis in reversed(left) if _equal(steps[axis], expected)), None)
+        if axis is None:
+            return None
+        left.remove(axis)
+        order.append(axis)
+        expected = expected * (sizes[axis] if sizes[axis] != 0 else 1)
+    order.reverse()
+    for axis in range(len(sizes)):
+        if sizes[axis] == 1:
+            order.insert(order.index(axis - 1) + 1 if axis else 0, axis)
+    return tuple(order)
+
+
+def _equal(a: sympy.Expr, b: sympy.Expr) -> bool:
+    if a == b:
+        return True
+    if a.is_Integer and b.is_Integer:
+        return False
+    # Torch writes the strides of sizes that may be 0 as Max(1, n).
+    plain = {node: node.args[1] for node in a.atoms(Max) if node.args[0] == 1}
+    return bool(sympy.expand(a.xreplace(plain)) == sympy.expand(b))
