@@ -27,6 +27,16 @@ std::uint32_t mask_of(const AxisMap& axes) {
   return mask;
 }
 
+bool ascending(const AxisMap& axes, std::uint32_t mask) {
+  int last = -1;
+  for (const int axis : axes) {
+    if (axis < 0 || !(mask >> axis & 1)) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
 }  // namespace
 
 Grouping::Grouping(const Graph& graph) : graph_(graph) {
@@ -278,6 +288,9 @@ bool Grouping::consistent(const Group& merged, const std::vector<AxisMap>& axes,
         (mask_of(operand_axes[i]) & merged.reduced) != merged.reduced) {
       return false;  // it would be counted once per step of the missing axis
     }
+    // argmax counts along the reduced axes in the order of the loops.
+    const Op op = graph_.node(member).op;
+    if ((op == Op::argmax || op == Op::argmin) && !ascending(operand_axes[i], merged.reduced)) return false;
     for (const Value operand : graph_.node(member).operands) {
       const Root root = look_through(graph_, operand, operand_map(member, operand, axes[i], operand_axes[i]));
       if (inside(root.value)) {

@@ -71,7 +71,7 @@ class Lowering {
     const Type type = kernel_.terms[source].type;
     if (kernel_.reduced == 0) return reduce_one_element(node.op, type, source);
     Term term{.kind = TermKind::kReduce, .op = node.op, .type = compute(node.type)};
-    term.mask = kernel_.terms[source].mask & ~kernel_.reduced;
+    term.mask = ((1u << kernel_.axes.size()) - 1) & ~kernel_.reduced;
     term.operands[0] = source;
     return add(term);
   }

@@ -1,0 +1,108 @@
+#include "schedule/tile.h"
+
+#include <algorithm>
+
+namespace dvm {
+namespace {
+
+// Live tile registers and the operands in memory share the first-level cache (32-48 KiB). Tiles smaller than
+// kMinElements pay too much for dispatch, larger than kMaxElements gain nothing.
+constexpr std::int64_t kTileBytes = 24 << 10;
+constexpr std::int64_t kMinElements = 1024;
+constexpr std::int64_t kMaxElements = 4096;
+// A reduced row up to this length is one chunk: its values stay in registers between the passes over it.
+constexpr std::int64_t kResidentCols = 8192;
+// A tile of a column reduction is wide rather than tall: it reads long runs of memory.
+constexpr std::int64_t kColumnCols = 1024;
+// Strided access in both directions goes through square-ish tiles, so that every cache line is used up at once.
+constexpr std::int64_t kTransposedCols = 64;
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return b == 0 ? 0 : (a + b - 1) / b; }
+
+// Blocks of at most `limit`, of nearly equal size, so that no tail is a sliver.
+std::int64_t even_block(std::int64_t extent, std::int64_t limit) {
+  if (extent <= limit) return std::max<std::int64_t>(extent, 1);
+  const std::int64_t block = ceil_div(extent, ceil_div(extent, limit));
+  return std::min((block + 63) / 64 * 64, std::max<std::int64_t>(limit, 1));
+}
+
+bool unit(const Access& access, int axis) { return access.bytes != 0 && access.strides[axis] == access.bytes; }
+
+// The axis along which most data is contiguous; the innermost when none is.
+int column_axis(const Space& space) {
+  const int n = static_cast<int>(space.axes.size());
+  int best = n - 1;
+  std::int64_t most = 0;
+  for (int axis = n - 1; axis >= 0; --axis) {
+    std::int64_t bytes = 0;
+    for (const auto* list : {&space.outputs, &space.inputs}) {
+      for (const Access& access : *list) bytes += unit(access, axis) ? access.footprint * access.bytes : 0;
+    }
+    if (bytes > most) most = bytes, best = axis;
+  }
+  return best;
+}
+
+// An axis along which some tensor is contiguous that is strided along the columns.
+int transposed_axis(const Space& space, int col) {
+  for (const auto* list : {&space.outputs, &space.inputs}) {
+    for (const Access& access : *list) {
+      if (access.bytes == 0 || access.strides[col] == 0 || unit(access, col)) continue;
+      for (int axis = static_cast<int>(space.axes.size()) - 1; axis >= 0; --axis) {
+        if (axis != col && unit(access, axis)) return axis;
+      }
+    }
+  }
+  return -1;
+}
+
+// The innermost axis but `col` with the given role.
+int inner_axis(const Space& space, int col, Role role) {
+  for (int axis = static_cast<int>(space.axes.size()) - 1; axis >= 0; --axis) {
+    if (axis != col && space.axes[axis].role == role) return axis;
+  }
+  return -1;
+}
+
+}  // namespace
+
+Tiling choose_tile(const Space& space, int registers, std::int64_t element) {
+  Tiling tile;
+  if (space.axes.empty()) return tile;
+  const std::int64_t elements =
+      std::clamp(kTileBytes / (element * std::max(registers, 1)), kMinElements, kMaxElements);
+
+  tile.col = column_axis(space);
+  const bool reduces = space.reduced != 0;
+  const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
+  const int transposed = transposed_axis(space, tile.col);
+  std::int64_t max_cols = elements;
+  if (!reduces) {
+    tile.row = transposed >= 0 ? transposed : inner_axis(space, tile.col, Role::kParallel);
+    if (transposed >= 0) max_cols = kTransposedCols;
+  } else if (row_reduction) {
+    tile.row = inner_axis(space, tile.col, Role::kParallel);
+    if (tile.row < 0) tile.row = inner_axis(space, tile.col, Role::kReduce);
+    max_cols = std::max(elements, kResidentCols);
+    if (space.axes[tile.col].extent > kResidentCols) max_cols = elements;
+    if (transposed >= 0 && transposed == tile.row) max_cols = std::min(max_cols, elements);
+  } else {
+    tile.row = inner_axis(space, tile.col, Role::kReduce);
+    max_cols = kColumnCols;
+  }
+
+  tile.cols = even_block(space.axes[tile.col].extent, max_cols);
+  if (tile.row >= 0) {
+    tile.rows = even_block(space.axes[tile.row].extent, std::max<std::int64_t>(elements / tile.cols, 1));
+    tile.rows = std::min(tile.rows, std::max<std::int64_t>(elements / tile.cols, 1));
+  }
+  for (std::size_t i = 0; i < space.axes.size(); ++i) {
+    const int axis = static_cast<int>(i);
+    const std::int64_t block = axis == tile.col ? tile.cols : axis == tile.row ? tile.rows : 1;
+    const std::int64_t count = ceil_div(space.axes[i].extent, block);
+    (space.axes[i].role == Role::kReduce ? tile.chunks : tile.blocks) *= count;
+  }
+  return tile;
+}
+
+}  // namespace dvm

@@ -1,0 +1,21 @@
+// Which two axes form the tile and how large it is.
+#pragma once
+
+#include "fuse/kernel.h"
+#include "schedule/space.h"
+
+namespace dvm {
+
+struct Tiling {
+  int row = -1;  // index into Space::axes, or -1
+  int col = -1;
+  std::int64_t rows = 1;  // elements of each in one tile
+  std::int64_t cols = 1;
+  std::int64_t blocks = 1;  // positions of the parallel axes
+  std::int64_t chunks = 1;  // positions of the reduced axes, per block
+};
+
+/// `registers` is an estimate of the tile registers alive at once, `element` the widest of them in bytes.
+Tiling choose_tile(const Space& space, int registers, std::int64_t element);
+
+}  // namespace dvm
