@@ -1,6 +1,6 @@
 #include "python/exchange.h"
 
-#include <cstring>
+#include <iterator>
 #include <string_view>
 
 namespace dvm::python {
@@ -83,8 +83,24 @@ bool read_format(const char* format, Py_ssize_t item_bytes, Type& to) {
   }
 }
 
+// "complex64", as frameworks call it.
+std::string type_text(const dlpack::DataType& type) {
+  const char* kinds[] = {"int", "uint", "float", "handle", "bfloat", "complex", "bool"};
+  const std::string kind = type.code < std::size(kinds) ? kinds[type.code] : "DLPack code " + std::to_string(type.code) + " of bits ";
+  return kind + std::to_string(type.bits) + (type.lanes == 1 ? "" : "x" + std::to_string(type.lanes));
+}
+
 [[noreturn]] void unsupported(const Whose& whose, const std::string& type) {
   throw nb::type_error((whose.text() + ": elements of type " + type + " are not supported").c_str());
+}
+
+// A framework could not lend its tensor: says which one, and its reason without the framework's stack.
+[[noreturn]] void unreadable(const Whose& whose) {
+  nb::python_error error;
+  if (!error.matches(PyExc_Exception)) throw std::move(error);
+  std::string reason = nb::cast<std::string>(nb::str(error.value()));
+  reason = reason.substr(0, reason.find('\n'));
+  throw nb::value_error((whose.text() + " cannot be read: " + reason).c_str());
 }
 
 std::string type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
@@ -122,10 +138,10 @@ void Borrowed::take(PyObject* object, const Whose& whose, bool writable) {
   if (framework_.api != nullptr) {
     if (framework_.api->look != nullptr) {
       dlpack::Tensor tensor;
-      if (framework_.api->look(object, &tensor) != 0) throw nb::python_error();
+      if (framework_.api->look(object, &tensor) != 0) unreadable(whose);
       read(tensor, whose);
     } else {
-      if (framework_.api->lend(object, &managed_) != 0) throw nb::python_error();
+      if (framework_.api->lend(object, &managed_) != 0) unreadable(whose);
       holds_ = Holds::kManaged;
       read(managed_->tensor, whose);
     }
@@ -154,7 +170,9 @@ bool Borrowed::take_buffer(PyObject* object, const Whose& whose, bool writable) 
     return true;
   }
   holds_ = Holds::kBuffer;
-  if (!read_format(buffer_.format, buffer_.itemsize, view_.type)) unsupported(whose, std::string("\"") + buffer_.format + "\"");
+  if (!read_format(buffer_.format, buffer_.itemsize, view_.type)) {
+    unsupported(whose, nb::cast<std::string>(nb::str(nb::getattr(nb::handle(object), "dtype", nb::str(buffer_.format)))));
+  }
   set_rank(buffer_.ndim, whose);
   view_.data = buffer_.buf;
   for (int i = 0; i < buffer_.ndim; ++i) {
@@ -227,7 +245,7 @@ void Borrowed::read(const dlpack::Tensor& tensor, const Whose& whose) {
     throw nb::value_error((whose.text() + " is on " + device_name(tensor.device.type) + ": only CPU tensors are supported").c_str());
   }
   if (!read_type(tensor.type, view_.type)) {
-    unsupported(whose, "DLPack code " + std::to_string(tensor.type.code) + " with " + std::to_string(tensor.type.bits) + " bits");
+    unsupported(whose, type_text(tensor.type));
   }
   set_rank(tensor.rank, whose);
   view_.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
@@ -238,6 +256,7 @@ void Borrowed::read(const dlpack::Tensor& tensor, const Whose& whose) {
     strides_[i] = tensor.strides == nullptr ? contiguous : tensor.strides[i] * element;
     contiguous *= sizes_[i];
   }
+  if (tensor.data == nullptr && contiguous != 0) throw nb::value_error((whose.text() + " has no data").c_str());
 }
 
 }  // namespace dvm::python
