@@ -13,7 +13,8 @@ Type parse_type(const std::string& text, const char* where) {
     if (kTypes[i].text == text) return static_cast<Type>(i);
     known += (i ? ", " : "") + std::string(kTypes[i].text);
   }
-  throw std::invalid_argument(std::string("[") + where + "] there is no element type \"" + text + "\": use one of " + known);
+  throw std::invalid_argument(std::string("[") + where + "] there is no element type \"" + text +
+                              "\": use one of " + known);
 }
 
 Op parse_op(const std::string& name) {
@@ -23,7 +24,8 @@ Op parse_op(const std::string& name) {
     return map;
   }();
   const auto it = ops->find(name);
-  if (it == ops->end()) throw std::invalid_argument("[graph] there is no instruction \"" + name + "\"");
+  if (it == ops->end())
+    throw std::invalid_argument("[graph] there is no instruction \"" + name + "\"");
   return it->second;
 }
 
@@ -32,14 +34,18 @@ Dim parse_dim(Dims& dims, nb::handle dim) {
   if (PyIndex_Check(dim.ptr())) {
     const Py_ssize_t value = PyNumber_AsSsize_t(dim.ptr(), PyExc_ValueError);
     if (value == -1 && PyErr_Occurred()) throw nb::python_error();
-    if (value < 0) throw std::invalid_argument("[graph] a dimension cannot be " + std::to_string(value));
+    if (value < 0)
+      throw std::invalid_argument("[graph] a dimension cannot be " + std::to_string(value));
     return dims.constant(value);
   }
-  throw nb::type_error((std::string("[graph] a dimension is an int or a str, got ") + Py_TYPE(dim.ptr())->tp_name).c_str());
+  throw nb::type_error(
+      (std::string("[graph] a dimension is an int or a str, got ") + Py_TYPE(dim.ptr())->tp_name)
+          .c_str());
 }
 
 std::vector<Dim> parse_shape(Dims& dims, nb::handle shape) {
-  if (nb::isinstance<nb::str>(shape)) throw nb::type_error("[graph] a shape is a sequence of dimensions, got str");
+  if (nb::isinstance<nb::str>(shape))
+    throw nb::type_error("[graph] a shape is a sequence of dimensions, got str");
   std::vector<Dim> parsed;
   for (const nb::handle dim : shape) parsed.push_back(parse_dim(dims, dim));
   return parsed;

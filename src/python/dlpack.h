@@ -11,7 +11,14 @@ inline constexpr std::int32_t kCpu = 1;
 inline constexpr std::uint32_t kMajorVersion = 1;
 inline constexpr std::uint64_t kReadOnly = 1;
 
-enum Code : std::uint8_t { kInt = 0, kUnsigned = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
+enum Code : std::uint8_t {
+  kInt = 0,
+  kUnsigned = 1,
+  kFloat = 2,
+  kBfloat = 4,
+  kComplex = 5,
+  kBool = 6
+};
 
 struct DataType {
   std::uint8_t code;

@@ -19,7 +19,8 @@ constexpr std::size_t kKnownTypes = 64;
 KnownType known_types[kKnownTypes];
 
 const dlpack::ExchangeApi* find_api(PyTypeObject* type) {
-  PyObject* capsule = PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), "__dlpack_c_exchange_api__");
+  PyObject* capsule =
+      PyObject_GetAttrString(reinterpret_cast<PyObject*>(type), "__dlpack_c_exchange_api__");
   if (capsule == nullptr) {
     PyErr_Clear();
     return nullptr;
@@ -34,11 +35,16 @@ const dlpack::ExchangeApi* find_api(PyTypeObject* type) {
 
 const char* device_name(std::int32_t type) {
   switch (type) {
-    case 2: return "a CUDA device";
-    case 8: return "a Metal device";
-    case 10: return "a ROCm device";
-    case 14: return "a oneAPI device";
-    default: return "another device";
+    case 2:
+      return "a CUDA device";
+    case 8:
+      return "a Metal device";
+    case 10:
+      return "a ROCm device";
+    case 14:
+      return "a oneAPI device";
+    default:
+      return "another device";
   }
 }
 
@@ -46,17 +52,38 @@ const char* device_name(std::int32_t type) {
 bool read_type(const dlpack::DataType& from, Type& to) {
   if (from.lanes != 1) return false;
   switch (from.code << 8 | from.bits) {
-    case dlpack::kFloat << 8 | 32: to = Type::f32; return true;
-    case dlpack::kFloat << 8 | 64: to = Type::f64; return true;
-    case dlpack::kFloat << 8 | 16: to = Type::f16; return true;
-    case dlpack::kBfloat << 8 | 16: to = Type::bf16; return true;
-    case dlpack::kInt << 8 | 8: to = Type::i8; return true;
-    case dlpack::kInt << 8 | 16: to = Type::i16; return true;
-    case dlpack::kInt << 8 | 32: to = Type::i32; return true;
-    case dlpack::kInt << 8 | 64: to = Type::i64; return true;
-    case dlpack::kUnsigned << 8 | 8: to = Type::u8; return true;
-    case dlpack::kBool << 8 | 8: to = Type::bool_; return true;
-    default: return false;
+    case dlpack::kFloat << 8 | 32:
+      to = Type::f32;
+      return true;
+    case dlpack::kFloat << 8 | 64:
+      to = Type::f64;
+      return true;
+    case dlpack::kFloat << 8 | 16:
+      to = Type::f16;
+      return true;
+    case dlpack::kBfloat << 8 | 16:
+      to = Type::bf16;
+      return true;
+    case dlpack::kInt << 8 | 8:
+      to = Type::i8;
+      return true;
+    case dlpack::kInt << 8 | 16:
+      to = Type::i16;
+      return true;
+    case dlpack::kInt << 8 | 32:
+      to = Type::i32;
+      return true;
+    case dlpack::kInt << 8 | 64:
+      to = Type::i64;
+      return true;
+    case dlpack::kUnsigned << 8 | 8:
+      to = Type::u8;
+      return true;
+    case dlpack::kBool << 8 | 8:
+      to = Type::bool_;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -66,32 +93,61 @@ bool read_format(const char* format, Py_ssize_t item_bytes, Type& to) {
   if (*format == '@' || *format == '=' || *format == '<') ++format;
   if (format[0] == '\0' || format[1] != '\0') return false;
   switch (*format) {
-    case '?': to = Type::bool_; return true;
-    case 'e': to = Type::f16; return true;
-    case 'f': to = Type::f32; return true;
-    case 'd': to = Type::f64; return true;
-    case 'B': to = Type::u8; return true;
-    case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
+    case '?':
+      to = Type::bool_;
+      return true;
+    case 'e':
+      to = Type::f16;
+      return true;
+    case 'f':
+      to = Type::f32;
+      return true;
+    case 'd':
+      to = Type::f64;
+      return true;
+    case 'B':
+      to = Type::u8;
+      return true;
+    case 'b':
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q':
+    case 'n':
       switch (item_bytes) {
-        case 1: to = Type::i8; return true;
-        case 2: to = Type::i16; return true;
-        case 4: to = Type::i32; return true;
-        case 8: to = Type::i64; return true;
-        default: return false;
+        case 1:
+          to = Type::i8;
+          return true;
+        case 2:
+          to = Type::i16;
+          return true;
+        case 4:
+          to = Type::i32;
+          return true;
+        case 8:
+          to = Type::i64;
+          return true;
+        default:
+          return false;
       }
-    default: return false;
+    default:
+      return false;
   }
 }
 
 // "complex64", as frameworks call it.
 std::string type_text(const dlpack::DataType& type) {
   const char* kinds[] = {"int", "uint", "float", "handle", "bfloat", "complex", "bool"};
-  const std::string kind = type.code < std::size(kinds) ? kinds[type.code] : "DLPack code " + std::to_string(type.code) + " of bits ";
-  return kind + std::to_string(type.bits) + (type.lanes == 1 ? "" : "x" + std::to_string(type.lanes));
+  const std::string kind = type.code < std::size(kinds)
+                               ? kinds[type.code]
+                               : "DLPack code " + std::to_string(type.code) + " of bits ";
+  return kind + std::to_string(type.bits) +
+         (type.lanes == 1 ? "" : "x" + std::to_string(type.lanes));
 }
 
 [[noreturn]] void unsupported(const Whose& whose, const std::string& type) {
-  throw nb::type_error((whose.text() + ": elements of type " + type + " are not supported").c_str());
+  throw nb::type_error(
+      (whose.text() + ": elements of type " + type + " are not supported").c_str());
 }
 
 // A framework could not lend its tensor: says which one, and its reason without the framework's stack.
@@ -120,8 +176,11 @@ Framework framework_of(PyTypeObject* type) {
 
 void Borrowed::release() {
   switch (holds_) {
-    case Holds::kNothing: break;
-    case Holds::kBuffer: PyBuffer_Release(&buffer_); break;
+    case Holds::kNothing:
+      break;
+    case Holds::kBuffer:
+      PyBuffer_Release(&buffer_);
+      break;
     case Holds::kManaged:
       if (managed_->deleter != nullptr) managed_->deleter(managed_);
       break;
@@ -152,7 +211,8 @@ void Borrowed::take(PyObject* object, const Whose& whose, bool writable) {
 }
 
 bool Borrowed::take_buffer(PyObject* object, const Whose& whose, bool writable) {
-  if (PyObject_GetBuffer(object, &buffer_, PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0)) != 0) {
+  if (PyObject_GetBuffer(object, &buffer_,
+                         PyBUF_STRIDES | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0)) != 0) {
     PyErr_Clear();
     if (writable && PyObject_GetBuffer(object, &buffer_, PyBUF_STRIDES | PyBUF_FORMAT) == 0) {
       PyBuffer_Release(&buffer_);
@@ -171,7 +231,8 @@ bool Borrowed::take_buffer(PyObject* object, const Whose& whose, bool writable) 
   }
   holds_ = Holds::kBuffer;
   if (!read_format(buffer_.format, buffer_.itemsize, view_.type)) {
-    unsupported(whose, nb::cast<std::string>(nb::str(nb::getattr(nb::handle(object), "dtype", nb::str(buffer_.format)))));
+    unsupported(whose, nb::cast<std::string>(nb::str(
+                           nb::getattr(nb::handle(object), "dtype", nb::str(buffer_.format)))));
   }
   set_rank(buffer_.ndim, whose);
   view_.data = buffer_.buf;
@@ -179,12 +240,17 @@ bool Borrowed::take_buffer(PyObject* object, const Whose& whose, bool writable) 
     sizes_[i] = buffer_.shape[i];
     strides_[i] = buffer_.strides[i];
   }
-  if (reinterpret_cast<std::uintptr_t>(view_.data) % static_cast<std::uintptr_t>(bytes(view_.type)) != 0) {
-    throw nb::value_error((whose.text() + " does not lie at a multiple of its element size: copy it first").c_str());
+  if (reinterpret_cast<std::uintptr_t>(view_.data) %
+          static_cast<std::uintptr_t>(bytes(view_.type)) !=
+      0) {
+    throw nb::value_error(
+        (whose.text() + " does not lie at a multiple of its element size: copy it first").c_str());
   }
   for (int i = 0; i < buffer_.ndim; ++i) {
     if (strides_[i] % bytes(view_.type) != 0) {
-      throw nb::value_error((whose.text() + " has a stride that is no multiple of its element size: copy it first").c_str());
+      throw nb::value_error(
+          (whose.text() + " has a stride that is no multiple of its element size: copy it first")
+              .c_str());
     }
   }
   return true;
@@ -199,7 +265,9 @@ void Borrowed::take_capsule(PyObject* object, const Whose& whose, bool writable)
   if (!device.is_none()) {
     const auto type = nb::cast<std::int32_t>(nb::object(device()[0]));
     if (type != dlpack::kCpu) {
-      throw nb::value_error((whose.text() + " is on " + device_name(type) + ": only CPU tensors are supported").c_str());
+      throw nb::value_error(
+          (whose.text() + " is on " + device_name(type) + ": only CPU tensors are supported")
+              .c_str());
     }
   }
   nb::object capsule;
@@ -210,9 +278,12 @@ void Borrowed::take_capsule(PyObject* object, const Whose& whose, bool writable)
     capsule = export_();  // an exporter from before version 1.0
   }
   if (PyCapsule_IsValid(capsule.ptr(), kVersionedCapsule)) {
-    auto* managed = static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), kVersionedCapsule));
+    auto* managed =
+        static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), kVersionedCapsule));
     if (managed->version.major != dlpack::kMajorVersion) {
-      throw nb::type_error((whose.text() + ": DLPack version " + std::to_string(managed->version.major) + " is not supported").c_str());
+      throw nb::type_error((whose.text() + ": DLPack version " +
+                            std::to_string(managed->version.major) + " is not supported")
+                               .c_str());
     }
     PyCapsule_SetName(capsule.ptr(), "used_dltensor_versioned");
     managed_ = managed;
@@ -222,18 +293,23 @@ void Borrowed::take_capsule(PyObject* object, const Whose& whose, bool writable)
     }
     read(managed->tensor, whose);
   } else if (PyCapsule_IsValid(capsule.ptr(), kCapsule)) {
-    legacy_ = static_cast<dlpack::LegacyManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), kCapsule));
+    legacy_ =
+        static_cast<dlpack::LegacyManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), kCapsule));
     PyCapsule_SetName(capsule.ptr(), "used_dltensor");
     holds_ = Holds::kLegacy;
     read(legacy_->tensor, whose);
   } else {
-    throw nb::type_error((whose.text() + ": __dlpack__ of " + type_name(object) + " gave no DLPack capsule").c_str());
+    throw nb::type_error(
+        (whose.text() + ": __dlpack__ of " + type_name(object) + " gave no DLPack capsule")
+            .c_str());
   }
 }
 
 void Borrowed::set_rank(int rank, const Whose& whose) {
   if (rank > kMaxRank) {
-    throw nb::value_error((whose.text() + " has rank " + std::to_string(rank) + ", at most " + std::to_string(kMaxRank) + " is supported").c_str());
+    throw nb::value_error((whose.text() + " has rank " + std::to_string(rank) + ", at most " +
+                           std::to_string(kMaxRank) + " is supported")
+                              .c_str());
   }
   view_.rank = rank;
   view_.sizes = sizes_;
@@ -242,7 +318,9 @@ void Borrowed::set_rank(int rank, const Whose& whose) {
 
 void Borrowed::read(const dlpack::Tensor& tensor, const Whose& whose) {
   if (tensor.device.type != dlpack::kCpu) {
-    throw nb::value_error((whose.text() + " is on " + device_name(tensor.device.type) + ": only CPU tensors are supported").c_str());
+    throw nb::value_error((whose.text() + " is on " + device_name(tensor.device.type) +
+                           ": only CPU tensors are supported")
+                              .c_str());
   }
   if (!read_type(tensor.type, view_.type)) {
     unsupported(whose, type_text(tensor.type));
@@ -256,7 +334,8 @@ void Borrowed::read(const dlpack::Tensor& tensor, const Whose& whose) {
     strides_[i] = tensor.strides == nullptr ? contiguous : tensor.strides[i] * element;
     contiguous *= sizes_[i];
   }
-  if (tensor.data == nullptr && contiguous != 0) throw nb::value_error((whose.text() + " has no data").c_str());
+  if (tensor.data == nullptr && contiguous != 0)
+    throw nb::value_error((whose.text() + " has no data").c_str());
 }
 
 }  // namespace dvm::python

@@ -22,19 +22,32 @@ using nanobind::literals::operator""_a;
 
 const char* kind_name(NodeKind kind) {
   switch (kind) {
-    case NodeKind::kInput: return "input";
-    case NodeKind::kScalar: return "scalar";
-    case NodeKind::kConstant: return "constant";
-    case NodeKind::kSize: return "size";
-    case NodeKind::kIota: return "iota";
-    case NodeKind::kElementwise: return "elementwise";
-    case NodeKind::kCast: return "cast";
-    case NodeKind::kReduce: return "reduce";
-    case NodeKind::kPermute: return "permute";
-    case NodeKind::kExpand: return "expand";
-    case NodeKind::kReshape: return "reshape";
-    case NodeKind::kCall: return "call";
-    case NodeKind::kResult: return "result";
+    case NodeKind::kInput:
+      return "input";
+    case NodeKind::kScalar:
+      return "scalar";
+    case NodeKind::kConstant:
+      return "constant";
+    case NodeKind::kSize:
+      return "size";
+    case NodeKind::kIota:
+      return "iota";
+    case NodeKind::kElementwise:
+      return "elementwise";
+    case NodeKind::kCast:
+      return "cast";
+    case NodeKind::kReduce:
+      return "reduce";
+    case NodeKind::kPermute:
+      return "permute";
+    case NodeKind::kExpand:
+      return "expand";
+    case NodeKind::kReshape:
+      return "reshape";
+    case NodeKind::kCall:
+      return "call";
+    case NodeKind::kResult:
+      return "result";
   }
   return "";
 }
@@ -49,11 +62,16 @@ const Node& node_of(const Graph& graph, Value value) {
 
 nb::object number_of(const Node& node) {
   switch (compute(node.type)) {
-    case Type::f32: return nb::float_(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
-    case Type::f64: return nb::float_(std::bit_cast<double>(node.bits));
-    case Type::i32: return nb::int_(static_cast<std::int32_t>(node.bits));
-    case Type::bool_: return nb::bool_(node.bits != 0);
-    default: return nb::int_(static_cast<std::int64_t>(node.bits));
+    case Type::f32:
+      return nb::float_(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
+    case Type::f64:
+      return nb::float_(std::bit_cast<double>(node.bits));
+    case Type::i32:
+      return nb::int_(static_cast<std::int32_t>(node.bits));
+    case Type::bool_:
+      return nb::bool_(node.bits != 0);
+    default:
+      return nb::int_(static_cast<std::int64_t>(node.bits));
   }
 }
 
@@ -61,7 +79,9 @@ Value add_constant(Graph& graph, nb::handle value, const std::string& type_text)
   const Type type = parse_type(type_text, "constant");
   if (PyFloat_Check(value.ptr())) return graph.constant(nb::cast<double>(value), type);
   if (!PyIndex_Check(value.ptr())) {
-    throw nb::type_error((std::string("[constant] expected a number, got ") + Py_TYPE(value.ptr())->tp_name).c_str());
+    throw nb::type_error(
+        (std::string("[constant] expected a number, got ") + Py_TYPE(value.ptr())->tp_name)
+            .c_str());
   }
   const nb::object integer = nb::steal(PyNumber_Index(value.ptr()));
   int overflow = 0;
@@ -114,8 +134,12 @@ nb::list segment_object(const Graph& graph) {
   nb::list list;
   for (Segment& segment : segment_graph(graph)) {
     switch (segment.kind) {
-      case SegmentKind::kCall: list.append(nb::make_tuple("call", segment.value)); break;
-      case SegmentKind::kView: list.append(nb::make_tuple("view", segment.value)); break;
+      case SegmentKind::kCall:
+        list.append(nb::make_tuple("call", segment.value));
+        break;
+      case SegmentKind::kView:
+        list.append(nb::make_tuple("view", segment.value));
+        break;
       case SegmentKind::kRun: {
         nb::list inputs;
         for (const SegmentInput& input : segment.inputs) {
@@ -137,25 +161,31 @@ nb::list segment_object(const Graph& graph) {
 
 void bind_graph(nb::module_& module) {
   nb::class_<Graph>(module, "Graph",
-                    "Tensor operations in SSA form. Values are ints; a dimension is an int or an expression over\n"
+                    "Tensor operations in SSA form. Values are ints; a dimension is an int or an "
+                    "expression over\n"
                     "symbols: \"n\", \"(n*12)\", \"((n+1)//2)\".")
       .def(nb::init<std::string>(), "name"_a = "graph")
       .def(
           "input",
           [](Graph& g, std::string name, const std::string& type, nb::handle shape) {
-            return g.input(std::move(name), parse_type(type, "input"), parse_shape(g.dims(), shape));
+            return g.input(std::move(name), parse_type(type, "input"),
+                           parse_shape(g.dims(), shape));
           },
           "name"_a, "type"_a, "shape"_a,
-          nb::sig("def input(self, name: str, type: str, shape: Sequence[int | str]) -> int"), "A tensor argument.")
+          nb::sig("def input(self, name: str, type: str, shape: collections.abc.Sequence[int | "
+                  "str]) -> int"),
+          "A tensor argument.")
       .def(
           "scalar",
           [](Graph& g, std::string name, const std::string& type) {
             return g.scalar(std::move(name), parse_type(type, "scalar"));
           },
           "name"_a, "type"_a,
-          "A number that may change at every call without a new plan. An i64 scalar with the name of a symbol that\n"
+          "A number that may change at every call without a new plan. An i64 scalar with the name "
+          "of a symbol that\n"
           "no input's shape gives binds that symbol, and is then part of the shapes of a call.")
-      .def("constant", &add_constant, "value"_a, "type"_a, nb::sig("def constant(self, value: float, type: str) -> int"))
+      .def("constant", &add_constant, "value"_a, "type"_a,
+           nb::sig("def constant(self, value: float, type: str) -> int"))
       .def(
           "size",
           [](Graph& g, nb::handle dim, const std::string& type) {
@@ -164,52 +194,81 @@ void bind_graph(nb::module_& module) {
           "dim"_a, "type"_a, nb::sig("def size(self, dim: int | str, type: str) -> int"),
           "The value of a dimension, as a 0-d tensor.")
       .def(
-          "iota", [](Graph& g, nb::handle shape, int axis) { return g.iota(parse_shape(g.dims(), shape), axis); },
-          "shape"_a, "axis"_a, nb::sig("def iota(self, shape: Sequence[int | str], axis: int) -> int"),
+          "iota",
+          [](Graph& g, nb::handle shape, int axis) {
+            return g.iota(parse_shape(g.dims(), shape), axis);
+          },
+          "shape"_a, "axis"_a,
+          nb::sig("def iota(self, shape: collections.abc.Sequence[int | str], axis: int) -> int"),
           "The position along `axis`, as i64.")
       .def(
           "elementwise",
           [](Graph& g, const std::string& op, std::vector<Value> operands) {
             return g.elementwise(parse_op(op), std::move(operands));
           },
-          "op"_a, "operands"_a, "An instruction of the table on operands of equal types, which are broadcast.")
+          "op"_a, "operands"_a,
+          "An instruction of the table on operands of equal types, which are broadcast.")
       .def(
-          "cast", [](Graph& g, Value value, const std::string& type) { return g.cast(value, parse_type(type, "cast")); },
+          "cast",
+          [](Graph& g, Value value, const std::string& type) {
+            return g.cast(value, parse_type(type, "cast"));
+          },
           "value"_a, "type"_a)
       .def(
           "reduce",
           [](Graph& g, const std::string& op, Value value, std::vector<int> axes) {
             return g.reduce(parse_op(op), value, std::move(axes));
           },
-          "op"_a, "value"_a, "axes"_a = std::vector<int>{}, nb::sig("def reduce(self, op: str, value: int, axes: Sequence[int] = ()) -> int"),
+          "op"_a, "value"_a, "axes"_a = std::vector<int>{},
+          nb::sig("def reduce(self, op: str, value: int, axes: collections.abc.Sequence[int] = ()) "
+                  "-> int"),
           "Reduces over `axes`, all if there are none, and keeps them with size 1.")
       .def("permute", &Graph::permute, "value"_a, "axes"_a)
       .def(
           "expand",
-          [](Graph& g, Value value, nb::handle shape) { return g.expand(value, parse_shape(g.dims(), shape)); },
-          "value"_a, "shape"_a, nb::sig("def expand(self, value: int, shape: Sequence[int | str]) -> int"))
+          [](Graph& g, Value value, nb::handle shape) {
+            return g.expand(value, parse_shape(g.dims(), shape));
+          },
+          "value"_a, "shape"_a,
+          nb::sig(
+              "def expand(self, value: int, shape: collections.abc.Sequence[int | str]) -> int"))
       .def(
           "reshape",
-          [](Graph& g, Value value, nb::handle shape) { return g.reshape(value, parse_shape(g.dims(), shape)); },
-          "value"_a, "shape"_a, nb::sig("def reshape(self, value: int, shape: Sequence[int | str]) -> int"))
-      .def("call", &Graph::call, "name"_a, "operands"_a, "Something the core lacks; its results are `result` values.")
+          [](Graph& g, Value value, nb::handle shape) {
+            return g.reshape(value, parse_shape(g.dims(), shape));
+          },
+          "value"_a, "shape"_a,
+          nb::sig(
+              "def reshape(self, value: int, shape: collections.abc.Sequence[int | str]) -> int"))
+      .def("call", &Graph::call, "name"_a, "operands"_a,
+           "Something the core lacks; its results are `result` values.")
       .def(
           "result",
           [](Graph& g, Value call, int number, const std::string& type, nb::handle shape) {
             return g.result(call, number, parse_type(type, "result"), parse_shape(g.dims(), shape));
           },
           "call"_a, "number"_a, "type"_a, "shape"_a,
-          nb::sig("def result(self, call: int, number: int, type: str, shape: Sequence[int | str]) -> int"))
+          nb::sig("def result(self, call: int, number: int, type: str, shape: "
+                  "collections.abc.Sequence[int | str]) -> int"))
       .def(
-          "output", [](Graph& g, Value value, MemoryOrder order) { g.output(value, std::move(order)); }, "value"_a,
-          "order"_a = MemoryOrder{}, nb::sig("def output(self, value: int, order: Sequence[int] = ()) -> None"),
+          "output",
+          [](Graph& g, Value value, MemoryOrder order) { g.output(value, std::move(order)); },
+          "value"_a, "order"_a = MemoryOrder{},
+          nb::sig(
+              "def output(self, value: int, order: collections.abc.Sequence[int] = ()) -> None"),
           "`order` lists the axes as they lie in memory, outermost first; none means contiguous.")
       .def(
-          "type", [](const Graph& g, Value value) { return text(info(node_of(g, value).type).text); }, "value"_a)
+          "type",
+          [](const Graph& g, Value value) { return text(info(node_of(g, value).type).text); },
+          "value"_a)
       .def(
-          "shape", [](const Graph& g, Value value) { return shape_object(g.dims(), node_of(g, value).shape); },
+          "shape",
+          [](const Graph& g, Value value) {
+            return shape_object(g.dims(), node_of(g, value).shape);
+          },
           "value"_a, nb::sig("def shape(self, value: int) -> list[int | str]"))
-      .def("node", &node_object, "value"_a, nb::sig("def node(self, value: int) -> dict[str, Any]"),
+      .def("node", &node_object, "value"_a,
+           nb::sig("def node(self, value: int) -> dict[str, typing.Any]"),
            "What a value is: kind, type, shape, operands, and what else belongs to its kind.")
       .def_static("parse", &parse_graph, "text"_a, "Reads the text form, which str() gives.")
       .def("__str__", &print)
@@ -219,14 +278,19 @@ void bind_graph(nb::module_& module) {
       .def_prop_ro("scalars", &Graph::scalars)
       .def_prop_ro("outputs", &Graph::outputs);
 
-  module.def("fuse", &fuse_object, "graph"_a, nb::sig("def fuse(graph: Graph) -> dict[str, Any]"),
-             "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, outputs, name),\n"
+  module.def("fuse", &fuse_object, "graph"_a,
+             nb::sig("def fuse(graph: Graph) -> dict[str, typing.Any]"),
+             "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, "
+             "outputs, name),\n"
              "(\"view\", value) and (\"call\", value), and \"notes\" on what was not fused.");
   module.def("segment", &segment_object, "graph"_a,
-             nb::sig("def segment(graph: Graph) -> list[tuple[Any, ...]]"),
-             "Cuts a graph with calls into what runs in turn: (\"call\", value) is for the caller to run,\n"
-             "(\"view\", value) is a permute, expand or reshape that a call or an output needs, for the caller too, and\n"
-             "(\"run\", subgraph, inputs, outputs) is for an Executable: its arguments in order are the values `inputs`,\n"
+             nb::sig("def segment(graph: Graph) -> list[tuple[typing.Any, ...]]"),
+             "Cuts a graph with calls into what runs in turn: (\"call\", value) is for the caller "
+             "to run,\n"
+             "(\"view\", value) is a permute, expand or reshape that a call or an output needs, "
+             "for the caller too, and\n"
+             "(\"run\", subgraph, inputs, outputs) is for an Executable: its arguments in order "
+             "are the values `inputs`,\n"
              "or the dimension that a str among them names; it computes the values `outputs`.");
 }
 

@@ -34,15 +34,20 @@ dlpack::DataType dlpack_type(Type type) {
   if (type == Type::bf16) return {dlpack::kBfloat, bits, 1};
   if (type == Type::u8) return {dlpack::kUnsigned, bits, 1};
   switch (info(type).kind) {
-    case Kind::kFloat: return {dlpack::kFloat, bits, 1};
-    case Kind::kInteger: return {dlpack::kInt, bits, 1};
-    case Kind::kBool: return {dlpack::kBool, bits, 1};
+    case Kind::kFloat:
+      return {dlpack::kFloat, bits, 1};
+    case Kind::kInteger:
+      return {dlpack::kInt, bits, 1};
+    case Kind::kBool:
+      return {dlpack::kBool, bits, 1};
   }
   return {};
 }
 
 void set_error(void*, const char* kind, const char* message) {
-  PyErr_SetString(kind != nullptr && std::string_view(kind) == "MemoryError" ? PyExc_MemoryError : PyExc_RuntimeError, message);
+  PyErr_SetString(kind != nullptr && std::string_view(kind) == "MemoryError" ? PyExc_MemoryError
+                                                                             : PyExc_RuntimeError,
+                  message);
 }
 
 // What is needed of NumPy, imported when the first array comes in and kept for good.
@@ -55,7 +60,8 @@ struct NumPy {
     empty = numpy.attr("empty");
     ndarray = numpy.attr("ndarray");
     for (std::size_t i = 0; i < kTypeCount; ++i) {
-      if (static_cast<Type>(i) != Type::bf16) dtypes[i] = numpy.attr("dtype")(kTypes[i].numpy.data());
+      if (static_cast<Type>(i) != Type::bf16)
+        dtypes[i] = numpy.attr("dtype")(kTypes[i].numpy.data());
     }
   }
 
@@ -63,7 +69,8 @@ struct NumPy {
     nb::object& dtype = dtypes[static_cast<std::size_t>(type)];
     if (!dtype.is_valid()) {
       try {
-        dtype = nb::module_::import_("numpy").attr("dtype")(nb::module_::import_("ml_dtypes").attr("bfloat16"));
+        dtype = nb::module_::import_("numpy").attr("dtype")(
+            nb::module_::import_("ml_dtypes").attr("bfloat16"));
       } catch (nb::python_error&) {
         throw nb::type_error("[call] a bf16 result for NumPy needs the package ml_dtypes");
       }
@@ -109,17 +116,20 @@ void ResultTensor::allocate_numpy(const OutputPlan& plan) {
   const nb::object& dtype = numpy().dtype(plan.type);
   const auto tuple = [&](const std::int64_t* values) {
     nb::object result = nb::steal(PyTuple_New(layout.rank));
-    for (int i = 0; i < layout.rank; ++i) PyTuple_SET_ITEM(result.ptr(), i, PyLong_FromLongLong(values[i]));
+    for (int i = 0; i < layout.rank; ++i)
+      PyTuple_SET_ITEM(result.ptr(), i, PyLong_FromLongLong(values[i]));
     return result;
   };
   if (plan.dense) {
     array_ = numpy().empty(tuple(layout.sizes), dtype);
   } else {
-    array_ = numpy().ndarray(tuple(layout.sizes), dtype, numpy().empty(layout.elements(), dtype), 0, tuple(layout.strides));
+    array_ = numpy().ndarray(tuple(layout.sizes), dtype, numpy().empty(layout.elements(), dtype), 0,
+                             tuple(layout.strides));
   }
   nb::object bytes = plan.type == Type::bf16 ? array_.attr("view")("int16") : array_;
   Py_buffer buffer;
-  if (PyObject_GetBuffer(bytes.ptr(), &buffer, PyBUF_STRIDES | PyBUF_WRITABLE) != 0) throw nb::python_error();
+  if (PyObject_GetBuffer(bytes.ptr(), &buffer, PyBUF_STRIDES | PyBUF_WRITABLE) != 0)
+    throw nb::python_error();
   data_ = buffer.buf;
   PyBuffer_Release(&buffer);
 }

@@ -34,7 +34,9 @@ int ArenaLayout::add(std::int64_t bytes, int step) {
   return static_cast<int>(blocks_.size()) - 1;
 }
 
-void ArenaLayout::use(int block, int step) { blocks_[block].last = std::max(blocks_[block].last, step); }
+void ArenaLayout::use(int block, int step) {
+  blocks_[block].last = std::max(blocks_[block].last, step);
+}
 
 std::int64_t ArenaLayout::assign() {
   std::int64_t total = 0;

@@ -21,8 +21,9 @@ Binding::Binding(const Graph& graph, const Fusion& fusion) : graph_(&graph) {
   DimValues values(dims);
   for (const Value input : graph.inputs()) {
     if (graph.node(input).shape.size() > kMaxRank) {
-      fail("input " + graph.node(input).name + " has rank " + std::to_string(graph.node(input).shape.size()) +
-           ", at most " + std::to_string(kMaxRank) + " is supported");
+      fail("input " + graph.node(input).name + " has rank " +
+           std::to_string(graph.node(input).shape.size()) + ", at most " +
+           std::to_string(kMaxRank) + " is supported");
     }
     for (const Dim dim : graph.node(input).shape) (void)values.bind(dim, 64);
   }
@@ -45,22 +46,26 @@ Binding::Binding(const Graph& graph, const Fusion& fusion) : graph_(&graph) {
       if (term.kind == TermKind::kSize) require(values, term.dim, "kernel " + kernel.name);
     }
     for (const KernelOutput& output : kernel.outputs) {
-      for (const Dim dim : graph.node(output.value).shape) require(values, dim, "kernel " + kernel.name);
+      for (const Dim dim : graph.node(output.value).shape)
+        require(values, dim, "kernel " + kernel.name);
     }
   }
   for (const Step& step : fusion.steps) {
     if (step.kind != StepKind::kView) continue;
-    for (const Dim dim : graph.node(step.value).shape) require(values, dim, "%" + std::to_string(step.value));
+    for (const Dim dim : graph.node(step.value).shape)
+      require(values, dim, "%" + std::to_string(step.value));
   }
 }
 
-void Binding::fail(const std::string& what) const { throw std::invalid_argument("[" + graph_->name() + "] " + what); }
+void Binding::fail(const std::string& what) const {
+  throw std::invalid_argument("[" + graph_->name() + "] " + what);
+}
 
 void Binding::require(const DimValues& values, Dim dim, const std::string& where) const {
   if (values.get(dim) != DimValues::kUnknown) return;
   const std::string name = graph_->dims().text(dim);
-  fail("dimension " + name + " of " + where + " follows from no input: add an input that has it, or scalar(\"" + name +
-       "\", \"i64\")");
+  fail("dimension " + name + " of " + where +
+       " follows from no input: add an input that has it, or scalar(\"" + name + "\", \"i64\")");
 }
 
 std::int64_t Binding::evaluate(const DimValues& values, Dim expression) const {
@@ -87,7 +92,8 @@ void Binding::settle(DimValues& values) const {
 void Binding::check_types(std::span<const TensorView> inputs) const {
   const Graph& graph = *graph_;
   if (inputs.size() != graph.inputs().size()) {
-    fail("expected " + std::to_string(graph.inputs().size()) + " inputs, got " + std::to_string(inputs.size()));
+    fail("expected " + std::to_string(graph.inputs().size()) + " inputs, got " +
+         std::to_string(inputs.size()));
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Node& node = graph.node(graph.inputs()[i]);
@@ -96,8 +102,8 @@ void Binding::check_types(std::span<const TensorView> inputs) const {
       fail("input " + node.name + ": expected " + text(node.type) + ", got " + text(view.type));
     }
     if (view.rank != static_cast<int>(node.shape.size())) {
-      fail("input " + node.name + ": expected rank " + std::to_string(node.shape.size()) + ", got rank " +
-           std::to_string(view.rank));
+      fail("input " + node.name + ": expected rank " + std::to_string(node.shape.size()) +
+           ", got rank " + std::to_string(view.rank));
     }
   }
 }
@@ -122,7 +128,8 @@ void Binding::contradiction(std::span<const TensorView> inputs, std::size_t inpu
   fail(came + ", but " + dims.text(dim) + " is " + std::to_string(known));
 }
 
-DimValues Binding::bind(std::span<const TensorView> inputs, std::span<const std::uint64_t> scalars) const {
+DimValues Binding::bind(std::span<const TensorView> inputs,
+                        std::span<const std::uint64_t> scalars) const {
   const Graph& graph = *graph_;
   const Dims& dims = graph.dims();
   DimValues values(dims);
@@ -132,19 +139,21 @@ DimValues Binding::bind(std::span<const TensorView> inputs, std::span<const std:
       const std::vector<Dim>& shape = graph.node(graph.inputs()[i]).shape;
       for (std::size_t j = 0; j < shape.size(); ++j) {
         if (is_operation(dims.op(shape[j])) != operations) continue;
-        if (!values.bind(shape[j], inputs[i].sizes[j])) contradiction(inputs, i, j, values.get(shape[j]));
+        if (!values.bind(shape[j], inputs[i].sizes[j]))
+          contradiction(inputs, i, j, values.get(shape[j]));
       }
     }
     if (operations) break;
     for (const int number : symbol_scalars_) {
       const Node& scalar = graph.node(graph.scalars()[number]);
       const auto value = static_cast<std::int64_t>(scalars[number]);
-      if (value < 0) fail("scalar " + scalar.name + " is a dimension and cannot be " + std::to_string(value));
+      if (value < 0)
+        fail("scalar " + scalar.name + " is a dimension and cannot be " + std::to_string(value));
       for (Dim dim = 0; dim < static_cast<Dim>(dims.size()); ++dim) {
         if (dims.node(dim).op != DimOp::kSymbol || dims.node(dim).name != scalar.name) continue;
         if (!values.bind(dim, value)) {
-          fail("scalar " + scalar.name + " is " + std::to_string(value) + ", but the dimension is " +
-               std::to_string(values.get(dim)));
+          fail("scalar " + scalar.name + " is " + std::to_string(value) +
+               ", but the dimension is " + std::to_string(values.get(dim)));
         }
       }
     }
@@ -156,10 +165,10 @@ DimValues Binding::bind(std::span<const TensorView> inputs, std::span<const std:
     const std::int64_t known = values.get(equation.representative);
     if (value == DimValues::kUnknown || value == known) continue;
     const Dims::Node& node = dims.node(equation.expression);
-    fail("the inputs contradict each other: " + dims.text(equation.representative) + " is " + std::to_string(known) +
-         ", but it equals an expression of " + dims.text(node.a) + " = " + std::to_string(values.get(node.a)) +
-         " and " + dims.text(node.b) + " = " + std::to_string(values.get(node.b)) + " that is " +
-         std::to_string(value));
+    fail("the inputs contradict each other: " + dims.text(equation.representative) + " is " +
+         std::to_string(known) + ", but it equals an expression of " + dims.text(node.a) + " = " +
+         std::to_string(values.get(node.a)) + " and " + dims.text(node.b) + " = " +
+         std::to_string(values.get(node.b)) + " that is " + std::to_string(value));
   }
   return values;
 }

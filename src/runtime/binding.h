@@ -46,8 +46,8 @@ class Binding {
   void settle(DimValues& values) const;
   void require(const DimValues& values, Dim dim, const std::string& where) const;
   [[noreturn]] void fail(const std::string& what) const;
-  [[noreturn]] void contradiction(std::span<const TensorView> inputs, std::size_t input, std::size_t axis,
-                                  std::int64_t known) const;
+  [[noreturn]] void contradiction(std::span<const TensorView> inputs, std::size_t input,
+                                  std::size_t axis, std::int64_t known) const;
 
   const Graph* graph_;
   std::vector<Equation> equations_;

@@ -30,7 +30,8 @@ class Buffer {
 
 struct Executable::State {
   State(Graph graph, std::size_t cache_bytes) : flow(std::move(graph)), cache(cache_bytes) {
-    for (const Value input : flow.graph.inputs()) key_words += 2 * flow.graph.node(input).shape.size();
+    for (const Value input : flow.graph.inputs())
+      key_words += 2 * flow.graph.node(input).shape.size();
     key_words += flow.binding.symbol_scalars().size();
   }
 
@@ -58,10 +59,13 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   for (const TensorView& input : inputs) {
     for (int k = 0; k < input.rank; ++k) {
       *at++ = input.sizes[k];
-      *at++ = input.sizes[k] == 1 ? 0 : input.strides[k];  // of no effect, so not a reason for another plan
+      *at++ = input.sizes[k] == 1
+                  ? 0
+                  : input.strides[k];  // of no effect, so not a reason for another plan
     }
   }
-  for (const int number : state.flow.binding.symbol_scalars()) *at++ = static_cast<std::int64_t>(scalars[number]);
+  for (const int number : state.flow.binding.symbol_scalars())
+    *at++ = static_cast<std::int64_t>(scalars[number]);
   for (const TensorView& output : outputs) {
     for (int k = 0; k < output.rank; ++k) *at++ = output.strides[k];
   }
@@ -77,8 +81,9 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   return state.cache.insert(whole, hash, std::move(plan));
 }
 
-void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs, std::span<const std::uint64_t> scalars,
-                     std::span<void* const> outputs, int threads) const {
+void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
+                     std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
+                     int threads) const {
   const Arena arena(plan.arena_bytes);
   for (const Launch& launch : plan.launches) {
     Buffer<void*, 32> arguments(launch.arguments.size());

@@ -29,11 +29,13 @@ class Executable {
 
   /// Runs `plan` on tensors of the shapes it was made for. `scalars` are bits in the compute type of each scalar.
   /// `threads` = 0 takes as many as the process is set to. Thread-safe.
-  void run(const LaunchPlan& plan, std::span<void* const> inputs, std::span<const std::uint64_t> scalars,
-           std::span<void* const> outputs, int threads = 0) const;
+  void run(const LaunchPlan& plan, std::span<void* const> inputs,
+           std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
+           int threads = 0) const;
 
   /// The Programs of the plan for these inputs, one per launch.
-  std::vector<Program> programs(std::span<const TensorView> inputs, std::span<const std::uint64_t> scalars) const;
+  std::vector<Program> programs(std::span<const TensorView> inputs,
+                                std::span<const std::uint64_t> scalars) const;
 
   void clear_cache();
   CacheStatistics cache_statistics() const;

@@ -15,8 +15,9 @@ namespace dvm {
 /// A value that exists in memory: an input, what a Kernel writes, or a view of either.
 struct FlowTensor {
   Value value = -1;
-  int viewed = -1;    // the tensor that this one is a view of
-  int last_step = 0;  // the last step that reads it; the number of steps if an output is copied from it
+  int viewed = -1;  // the tensor that this one is a view of
+  int last_step =
+      0;  // the last step that reads it; the number of steps if an output is copied from it
 };
 
 /// How an output gets its elements.

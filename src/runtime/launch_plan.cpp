@@ -32,7 +32,10 @@ Kernel copy_kernel(Type type, int rank) {
   Kernel kernel;
   kernel.name = "copy";
   kernel.axes.assign(rank, -1);
-  kernel.terms.push_back({.kind = TermKind::kLoad, .type = compute(type), .mask = (AxisMask{1} << rank) - 1, .index = 0});
+  kernel.terms.push_back({.kind = TermKind::kLoad,
+                          .type = compute(type),
+                          .mask = (AxisMask{1} << rank) - 1,
+                          .index = 0});
   std::vector<int> dims(rank);
   std::iota(dims.begin(), dims.end(), 0);
   kernel.inputs.push_back({-1, type, dims});
@@ -42,9 +45,13 @@ Kernel copy_kernel(Type type, int rank) {
 
 class Planner {
  public:
-  Planner(const Flow& flow, std::span<const TensorView> inputs, std::span<const std::uint64_t> scalars,
-          std::span<const TensorView> results, std::vector<Program>* programs)
-      : flow_(flow), values_(flow.binding.bind(inputs, scalars)), tensors_(flow.tensors.size()), programs_(programs) {
+  Planner(const Flow& flow, std::span<const TensorView> inputs,
+          std::span<const std::uint64_t> scalars, std::span<const TensorView> results,
+          std::vector<Program>* programs)
+      : flow_(flow),
+        values_(flow.binding.bind(inputs, scalars)),
+        tensors_(flow.tensors.size()),
+        programs_(programs) {
     take_inputs(inputs);
     place_outputs(results);
     const std::vector<Step>& steps = flow.fusion.steps;
@@ -73,7 +80,8 @@ class Planner {
 
   std::span<const std::int64_t> sizes_of(Value value) {
     const std::vector<Dim>& shape = graph().node(value).shape;
-    if (shape.size() > kMaxRank) throw std::invalid_argument("[" + graph().name() + "] more than 16 dimensions");
+    if (shape.size() > kMaxRank)
+      throw std::invalid_argument("[" + graph().name() + "] more than 16 dimensions");
     for (std::size_t i = 0; i < shape.size(); ++i) sizes_[i] = extent(shape[i]);
     return {sizes_, shape.size()};
   }
@@ -108,18 +116,22 @@ class Planner {
       output.type = graph().node(value).type;
       output.layout = dense(sizes_of(value), bytes(output.type), graph().orders()[i]);
       if (!results.empty()) {
-        for (int k = 0; k < output.layout.rank; ++k) output.layout.strides[k] = results[i].strides[k];
+        for (int k = 0; k < output.layout.rank; ++k)
+          output.layout.strides[k] = results[i].strides[k];
       }
       output.dense = output.layout.contiguous(bytes(output.type));
       if (flow_.outputs[i].written < 0) continue;
-      const std::optional<Layout> layout = written_layout(flow_.outputs[i], output.layout, bytes(output.type));
+      const std::optional<Layout> layout =
+          written_layout(flow_.outputs[i], output.layout, bytes(output.type));
       if (!layout) continue;
-      tensors_[flow_.outputs[i].written] = {{Place::kOutput, static_cast<std::int32_t>(i), 0}, *layout, true};
+      tensors_[flow_.outputs[i].written] = {
+          {Place::kOutput, static_cast<std::int32_t>(i), 0}, *layout, true};
     }
   }
 
   // The layout that gives the view `output.tensor` of the tensor a Kernel writes the layout `wanted`.
-  std::optional<Layout> written_layout(const FlowOutput& output, const Layout& wanted, std::int64_t element_bytes) {
+  std::optional<Layout> written_layout(const FlowOutput& output, const Layout& wanted,
+                                       std::int64_t element_bytes) {
     std::optional<Layout> layout = wanted;
     for (int at = output.tensor; at != output.written; at = flow_.tensors[at].viewed) {
       const Node& node = graph().node(flow_.tensors[at].value);
@@ -160,7 +172,8 @@ class Planner {
       } else {
         Tensor whole;
         whole.place = arena(from.layout.elements() * bytes(node.type));
-        whole.layout = dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)}, bytes(node.type));
+        whole.layout = dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)},
+                             bytes(node.type));
         copy(node.type, from.place, from.layout, whole.place, whole.layout);
         to.place = whole.place;
         to.layout = dense(sizes, bytes(node.type));
@@ -180,7 +193,8 @@ class Planner {
       return text + "]";
     };
     throw std::invalid_argument("[" + graph().name() + "] cannot reshape " +
-                                list({from.sizes, static_cast<std::size_t>(from.rank)}) + " to " + list(sizes));
+                                list({from.sizes, static_cast<std::size_t>(from.rank)}) + " to " +
+                                list(sizes));
   }
 
   Place arena(std::int64_t size) { return {Place::kArena, blocks_.add(size, step_), 0}; }
@@ -202,7 +216,8 @@ class Planner {
     shape_.input_strides.resize(kernel.inputs.size());
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       const KernelInput& input = kernel.inputs[i];
-      fill_strides(shape_.input_strides[i], tensors_[flow_.tensor_of(input.value)].layout, input.dim_of_axis);
+      fill_strides(shape_.input_strides[i], tensors_[flow_.tensor_of(input.value)].layout,
+                   input.dim_of_axis);
     }
     bool empty = true;
     shape_.output_strides.resize(kernel.outputs.size());
@@ -223,25 +238,30 @@ class Planner {
     plan_.work += positions * static_cast<std::int64_t>(kernel.terms.size());
 
     std::vector<Place> inputs, outputs;
-    for (const KernelInput& input : kernel.inputs) inputs.push_back(tensors_[flow_.tensor_of(input.value)].place);
-    for (const KernelOutput& output : kernel.outputs) outputs.push_back(tensors_[flow_.tensor_of(output.value)].place);
+    for (const KernelInput& input : kernel.inputs)
+      inputs.push_back(tensors_[flow_.tensor_of(input.value)].place);
+    for (const KernelOutput& output : kernel.outputs)
+      outputs.push_back(tensors_[flow_.tensor_of(output.value)].place);
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
     launch(kernel, number, inputs, outputs, scalars);
   }
 
   // An axis along which the tensor has one element only is broadcast there.
-  void fill_strides(std::vector<std::int64_t>& strides, const Layout& layout, const std::vector<int>& dim_of_axis) const {
+  void fill_strides(std::vector<std::int64_t>& strides, const Layout& layout,
+                    const std::vector<int>& dim_of_axis) const {
     strides.assign(shape_.extents.size(), 0);
     for (std::size_t k = 0; k < strides.size(); ++k) {
       const int dim = dim_of_axis[k];
       if (dim < 0 || layout.sizes[dim] == 1) continue;
-      if (layout.sizes[dim] != shape_.extents[k]) throw std::logic_error("[plan] a tensor does not fit its kernel");
+      if (layout.sizes[dim] != shape_.extents[k])
+        throw std::logic_error("[plan] a tensor does not fit its kernel");
       strides[k] = layout.strides[dim];
     }
   }
 
-  void copy(Type type, const Place& from, const Layout& source, const Place& to, const Layout& target) {
+  void copy(Type type, const Place& from, const Layout& source, const Place& to,
+            const Layout& target) {
     if (source.elements() == 0) return;
     const Kernel kernel = copy_kernel(type, source.rank);
     shape_.extents.assign(source.sizes, source.sizes + source.rank);
@@ -255,12 +275,13 @@ class Planner {
     launch(kernel, -1, {&from, 1}, {&to, 1}, {});
   }
 
-  void launch(const Kernel& kernel, int number, std::span<const Place> inputs, std::span<const Place> outputs,
-              const std::vector<std::int32_t>& scalars) {
+  void launch(const Kernel& kernel, int number, std::span<const Place> inputs,
+              std::span<const Place> outputs, const std::vector<std::int32_t>& scalars) {
     plan_.build_time.bind_us += watch_.lap();
     Scheduled scheduled = schedule(kernel, shape_);
     plan_.build_time.schedule_us += watch_.lap();
-    const Place workspace = scheduled.workspace_bytes > 0 ? arena(scheduled.workspace_bytes) : Place{};
+    const Place workspace =
+        scheduled.workspace_bytes > 0 ? arena(scheduled.workspace_bytes) : Place{};
     for (Stage& stage : scheduled.stages) {
       Launch& launch = plan_.launches.emplace_back();
       launch.kernel = number;
@@ -315,16 +336,19 @@ class Planner {
 }  // namespace
 
 std::size_t LaunchPlan::bytes() const {
-  std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) + launches.capacity() * sizeof(Launch);
+  std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
+                      launches.capacity() * sizeof(Launch);
   for (const Launch& launch : launches) {
-    total += launch.words.capacity() * sizeof(launch.words[0]) + launch.arguments.capacity() * sizeof(Place) +
+    total += launch.words.capacity() * sizeof(launch.words[0]) +
+             launch.arguments.capacity() * sizeof(Place) +
              launch.scalars.capacity() * sizeof(launch.scalars[0]);
   }
   return total;
 }
 
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
-                            std::span<const std::uint64_t> scalars, std::span<const TensorView> outputs) {
+                            std::span<const std::uint64_t> scalars,
+                            std::span<const TensorView> outputs) {
   return Planner(flow, inputs, scalars, outputs, nullptr).take();
 }
 

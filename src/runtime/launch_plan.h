@@ -24,7 +24,7 @@ struct Launch {
   std::vector<std::uint64_t> words;   // the encoded Program
   std::vector<Place> arguments;       // one per tensor argument
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
-  int kernel = -1;                    // number in the Fusion; -1 for a copy that no Kernel asked for
+  int kernel = -1;  // number in the Fusion; -1 for a copy that no Kernel asked for
 };
 
 /// A tensor that the caller allocates before the launches.
@@ -56,7 +56,8 @@ struct LaunchPlan {
 /// Evaluates `flow` for inputs of these shapes. `outputs` is empty, or the tensors that will receive the results,
 /// for the sake of their strides. Throws std::invalid_argument if the inputs do not fit the Graph.
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
-                            std::span<const std::uint64_t> scalars, std::span<const TensorView> outputs = {});
+                            std::span<const std::uint64_t> scalars,
+                            std::span<const TensorView> outputs = {});
 
 /// The Programs of that plan, in the order of its launches, not encoded: for people and tests.
 std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,

@@ -20,7 +20,8 @@ bool Layout::contiguous(std::int64_t element_bytes) const {
   return true;
 }
 
-Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes, std::span<const int> order) {
+Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes,
+             std::span<const int> order) {
   Layout to;
   to.rank = static_cast<int>(sizes.size());
   std::ranges::copy(sizes, to.sizes);
@@ -55,7 +56,8 @@ Layout expand(const Layout& from, std::span<const std::int64_t> sizes) {
   return to;
 }
 
-std::optional<Layout> reshape(const Layout& from, std::span<const std::int64_t> sizes, std::int64_t element_bytes) {
+std::optional<Layout> reshape(const Layout& from, std::span<const std::int64_t> sizes,
+                              std::int64_t element_bytes) {
   Layout to = dense(sizes, element_bytes);
   if (from.contiguous(element_bytes)) return to;
 

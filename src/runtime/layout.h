@@ -21,12 +21,14 @@ struct Layout {
 };
 
 /// A layout without gaps. `order` lists the axes from the outermost in memory to the innermost; empty means as indexed.
-Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes, std::span<const int> order = {});
+Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes,
+             std::span<const int> order = {});
 
 Layout permute(const Layout& from, std::span<const int> axes);
 /// Broadcasts to `sizes`, aligned at the right.
 Layout expand(const Layout& from, std::span<const std::int64_t> sizes);
 /// The same elements in the same row-major order under other sizes; nothing when only a copy can do that.
-std::optional<Layout> reshape(const Layout& from, std::span<const std::int64_t> sizes, std::int64_t element_bytes);
+std::optional<Layout> reshape(const Layout& from, std::span<const std::int64_t> sizes,
+                              std::int64_t element_bytes);
 
 }  // namespace dvm

@@ -35,7 +35,8 @@ std::shared_ptr<const LaunchPlan> PlanCache::find(PlanKey key, std::uint64_t has
   return nullptr;
 }
 
-std::shared_ptr<const LaunchPlan> PlanCache::insert(PlanKey key, std::uint64_t hash, LaunchPlan plan) {
+std::shared_ptr<const LaunchPlan> PlanCache::insert(PlanKey key, std::uint64_t hash,
+                                                    LaunchPlan plan) {
   const std::size_t size = plan.bytes() + sizeof(Entry) + key.size_bytes() + 4 * sizeof(void*);
   auto shared = std::make_shared<const LaunchPlan>(std::move(plan));
   const std::unique_lock lock(mutex_);
@@ -59,7 +60,8 @@ void PlanCache::evict(const Entry* newest) {
   for (auto it = entries_.begin(); it != entries_.end(); ++it) {
     if (it->second.get() != newest) oldest.push_back(it);
   }
-  std::ranges::sort(oldest, {}, [](const auto& it) { return it->second->used.load(std::memory_order_relaxed); });
+  std::ranges::sort(
+      oldest, {}, [](const auto& it) { return it->second->used.load(std::memory_order_relaxed); });
   const std::size_t goal = limit_bytes_ - limit_bytes_ / 8;
   for (const auto& it : oldest) {
     if (bytes_ <= goal) return;

@@ -9,17 +9,19 @@ namespace dvm {
 namespace {
 
 bool is_view(const Node& node) {
-  return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand || node.kind == NodeKind::kReshape;
+  return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand ||
+         node.kind == NodeKind::kReshape;
 }
 
 // Made from nothing, so cheaper to make again than to pass on.
 bool is_source(const Node& node) {
-  return node.kind == NodeKind::kConstant || node.kind == NodeKind::kScalar || node.kind == NodeKind::kSize ||
-         node.kind == NodeKind::kIota;
+  return node.kind == NodeKind::kConstant || node.kind == NodeKind::kScalar ||
+         node.kind == NodeKind::kSize || node.kind == NodeKind::kIota;
 }
 
 bool is_computed(const Node& node) {
-  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast || node.kind == NodeKind::kReduce;
+  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
+         node.kind == NodeKind::kReduce;
 }
 
 // Copies what one subgraph computes, operands first.
@@ -72,23 +74,34 @@ class Cloner {
       to_.inputs.push_back({value, -1});
       return graph.scalar(node.name, node.type);
     }
-    const bool here = is_source(node) || is_view(node) || (is_computed(node) && levels_[value] == level_);
+    const bool here =
+        is_source(node) || is_view(node) || (is_computed(node) && levels_[value] == level_);
     if (!here) {
       to_.inputs.push_back({value, -1});
-      return graph.input(node.kind == NodeKind::kInput ? node.name : "v" + std::to_string(value), node.type, shape(node.shape));
+      return graph.input(node.kind == NodeKind::kInput ? node.name : "v" + std::to_string(value),
+                         node.type, shape(node.shape));
     }
     std::vector<Value> operands;
     for (const Value operand : node.operands) operands.push_back(clone(operand));
     switch (node.kind) {
-      case NodeKind::kConstant: return graph.constant_bits(node.bits, node.type);
-      case NodeKind::kSize: return graph.size(shape({node.dim})[0], node.type);
-      case NodeKind::kIota: return graph.iota(shape(node.shape), node.axes[0]);
-      case NodeKind::kElementwise: return graph.elementwise(node.op, std::move(operands));
-      case NodeKind::kCast: return graph.cast(operands[0], node.type);
-      case NodeKind::kReduce: return graph.reduce(node.op, operands[0], node.axes);
-      case NodeKind::kPermute: return graph.permute(operands[0], node.axes);
-      case NodeKind::kExpand: return graph.expand(operands[0], shape(node.shape));
-      default: return graph.reshape(operands[0], shape(node.shape));
+      case NodeKind::kConstant:
+        return graph.constant_bits(node.bits, node.type);
+      case NodeKind::kSize:
+        return graph.size(shape({node.dim})[0], node.type);
+      case NodeKind::kIota:
+        return graph.iota(shape(node.shape), node.axes[0]);
+      case NodeKind::kElementwise:
+        return graph.elementwise(node.op, std::move(operands));
+      case NodeKind::kCast:
+        return graph.cast(operands[0], node.type);
+      case NodeKind::kReduce:
+        return graph.reduce(node.op, operands[0], node.axes);
+      case NodeKind::kPermute:
+        return graph.permute(operands[0], node.axes);
+      case NodeKind::kExpand:
+        return graph.expand(operands[0], shape(node.shape));
+      default:
+        return graph.reshape(operands[0], shape(node.shape));
     }
   }
 
@@ -98,7 +111,8 @@ class Cloner {
       if (node.name == name && node.type == Type::i64) return {scalar, -1};
     }
     for (Dim dim = 0; dim < static_cast<Dim>(from_.dims().size()); ++dim) {
-      if (from_.dims().node(dim).op == DimOp::kSymbol && from_.dims().node(dim).name == name) return {-1, dim};
+      if (from_.dims().node(dim).op == DimOp::kSymbol && from_.dims().node(dim).name == name)
+        return {-1, dim};
     }
     return {};
   }
@@ -113,7 +127,10 @@ class Cloner {
 class Segmenter {
  public:
   explicit Segmenter(const Graph& graph)
-      : graph_(graph), levels_(graph.nodes().size()), needed_(graph.nodes().size()), viewed_(graph.nodes().size()) {
+      : graph_(graph),
+        levels_(graph.nodes().size()),
+        needed_(graph.nodes().size()),
+        viewed_(graph.nodes().size()) {
     find_levels();
     wanted_.resize(last_level_ + 1);
     for (Value value = 0; value < size(); ++value) {
@@ -126,7 +143,8 @@ class Segmenter {
     // What later levels read follows from earlier ones, the last level first.
     for (int level = last_level_; level >= 0; --level) {
       std::set<Value> seen;
-      for (std::size_t i = 0; i < wanted_[level].size(); ++i) read_by(wanted_[level][i], level, seen);
+      for (std::size_t i = 0; i < wanted_[level].size(); ++i)
+        read_by(wanted_[level][i], level, seen);
     }
   }
 
@@ -157,7 +175,8 @@ class Segmenter {
   void find_levels() {
     for (Value value = 0; value < size(); ++value) {
       const Node& node = graph_.node(value);
-      for (const Value operand : node.operands) levels_[value] = std::max(levels_[value], levels_[operand]);
+      for (const Value operand : node.operands)
+        levels_[value] = std::max(levels_[value], levels_[operand]);
       if (node.kind == NodeKind::kResult) ++levels_[value];
       last_level_ = std::max(last_level_, levels_[value]);
     }
@@ -216,7 +235,7 @@ class Segmenter {
   std::vector<bool> needed_;  // by something outside of the subgraph that computes it
   std::vector<bool> viewed_;
   std::vector<std::vector<Value>> wanted_;  // by level: outputs of its subgraph
-  std::map<Value, int> filled_;             // sources, and views of them, by the level that needs them first
+  std::map<Value, int> filled_;  // sources, and views of them, by the level that needs them first
   std::vector<Segment> segments_;
   int last_level_ = 0;
 };

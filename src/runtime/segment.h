@@ -25,8 +25,9 @@ struct Segment {
   SegmentKind kind = SegmentKind::kRun;
   Value value = -1;
   Graph graph{"segment"};
-  std::vector<SegmentInput> inputs;  // one per input and scalar of `graph`, in the order of their declaration
-  std::vector<Value> outputs;        // one per output of `graph`
+  std::vector<SegmentInput>
+      inputs;  // one per input and scalar of `graph`, in the order of their declaration
+  std::vector<Value> outputs;  // one per output of `graph`
 };
 
 /// Constants, scalars and views are made again in every subgraph that uses them, and never passed between two.
