@@ -1,0 +1,204 @@
+// One launch binds the program to a Routine on the calling thread; the blocks are then shared out among the threads in
+// contiguous ranges. A thread has scratch memory and a table of addresses of its own; walking on moves the addresses
+// of the slots that move, and running a tile is calling one kernel per instruction.
+#include "cpu/interpreter.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "cpu/parallel.h"
+#include "cpu/routine.h"
+
+namespace dvm::cpu {
+namespace {
+
+// Work that one thread does in about ten microseconds: less is not worth waking another for.
+constexpr double kWorkPerThread = 128 * 1024;
+
+constexpr std::size_t kScratchAlignment = 64;
+
+// Memory of a thread, kept between launches and only ever grown.
+class Scratch {
+ public:
+  std::uintptr_t get(std::size_t bytes) {
+    if (bytes > bytes_) {
+      memory_.reset();
+      bytes_ = 0;
+      const std::size_t rounded =
+          (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+      memory_.reset(std::aligned_alloc(kScratchAlignment, rounded));
+      if (memory_ == nullptr) throw std::bad_alloc();
+      bytes_ = rounded;
+    }
+    return reinterpret_cast<std::uintptr_t>(memory_.get());
+  }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  std::size_t bytes_ = 0;
+};
+
+std::uintptr_t first_address(SlotWords slot, const Launch& launch, std::uintptr_t scratch) {
+  const std::uintptr_t offset = static_cast<std::uintptr_t>(slot.offset());
+  switch (slot.kind()) {
+    case SlotKind::kRegister:
+    case SlotKind::kKept:
+      return scratch + offset;
+    case SlotKind::kArgument:
+      return reinterpret_cast<std::uintptr_t>(launch.arguments[slot.index()]) + offset;
+    case SlotKind::kScalar:
+      return reinterpret_cast<std::uintptr_t>(launch.scalars + slot.index());
+    case SlotKind::kConstant:
+      return reinterpret_cast<std::uintptr_t>(slot.words + 1);
+    case SlotKind::kIndex:
+      return offset;
+  }
+  return 0;
+}
+
+// Where a walk stands, and the addresses that follow it.
+class Position {
+ public:
+  Position(const Walk& walk, std::uintptr_t* data) : walk_(walk), data_(data) {}
+
+  /// From the start of the walk to step `step`.
+  void go_to(std::int64_t step) {
+    for (int digit = walk_.digits - 1; digit >= 0; --digit) {
+      at_[digit] = step % walk_.steps[digit];
+      step /= walk_.steps[digit];
+      if (at_[digit] != 0) move(&walk_.unit[0] + offset(digit), at_[digit]);
+    }
+  }
+
+  void advance() {
+    int digit = walk_.digits - 1;
+    for (; digit > 0 && at_[digit] + 1 == walk_.steps[digit]; --digit) at_[digit] = 0;
+    if (digit < 0) return;
+    ++at_[digit];
+    move(&walk_.delta[0] + offset(digit), 1);
+  }
+
+  bool is_last(int digit) const { return digit >= 0 && at_[digit] + 1 == walk_.steps[digit]; }
+
+ private:
+  std::size_t offset(int digit) const {
+    return static_cast<std::size_t>(digit) * walk_.slots.size();
+  }
+
+  void move(const std::int64_t* by, std::int64_t times) {
+    for (std::size_t m = 0; m < walk_.slots.size(); ++m) {
+      data_[walk_.slots[m]] += static_cast<std::uintptr_t>(by[m] * times);
+    }
+  }
+
+  const Walk& walk_;
+  std::uintptr_t* data_;
+  std::int64_t at_[Walk::kMost] = {};
+};
+
+class Runner {
+ public:
+  Runner(const Routine& routine, std::uintptr_t* data) : routine_(routine), data_(data) {}
+
+  void run(std::int64_t first, std::int64_t end) {
+    Position block(routine_.blocks, data_);
+    block.go_to(first);
+    for (std::int64_t b = first; b < end; ++b) {
+      if (b != first) block.advance();
+      run_block(block, b % routine_.parts);
+    }
+  }
+
+ private:
+  void run_block(const Position& block, std::int64_t part) {
+    const Routine& r = routine_;
+    const std::int64_t first = std::min(part * r.chunks_per_part, r.chunks.total);
+    const std::int64_t end = std::min(first + r.chunks_per_part, r.chunks.total);
+    const unsigned cut = (r.row_cut && block.is_last(r.row_block) ? 1u : 0u) |
+                         (r.col_cut && block.is_last(r.col_block) ? 2u : 0u);
+    for (const BoundSection& section : r.sections) {
+      if (section.kind == SectionKind::kOnce) {
+        run_tile(r.steps[cut].data() + section.first, section.count);
+      } else if (r.chunks.total == 1) {
+        if (first < end) run_tile(r.steps[cut].data() + section.first, section.count);
+      } else {
+        run_chunks(section, cut, first, end);
+      }
+    }
+  }
+
+  void run_chunks(const BoundSection& section, unsigned cut, std::int64_t first, std::int64_t end) {
+    if (first >= end) return;
+    const Routine& r = routine_;
+    std::uintptr_t start[kMaxSlots];
+    const std::size_t moving = r.chunks.slots.size();
+    for (std::size_t m = 0; m < moving; ++m) start[m] = data_[r.chunks.slots[m]];
+    Position chunk(r.chunks, data_);
+    if (first != 0) chunk.go_to(first);
+    for (std::int64_t c = first; c < end; ++c) {
+      if (c != first) chunk.advance();
+      const unsigned shape = cut | (r.row_cut && chunk.is_last(r.row_chunk) ? 1u : 0u) |
+                             (r.col_cut && chunk.is_last(r.col_chunk) ? 2u : 0u);
+      run_tile(r.steps[shape].data() + section.first, section.count);
+    }
+    for (std::size_t m = 0; m < moving; ++m) data_[r.chunks.slots[m]] = start[m];
+  }
+
+  void run_tile(const Step* step, std::uint32_t count) {
+    for (const Step* const end = step + count; step != end; ++step) step->kernel(*step, data_);
+  }
+
+  const Routine& routine_;
+  std::uintptr_t* data_;
+};
+
+struct Work {
+  const Routine* routine;
+  const Launch* launch;
+};
+
+void run_share(const Work& work, int thread, int count) {
+  const Routine& routine = *work.routine;
+  const std::int64_t total = routine.blocks.total;
+  const std::int64_t first = total / count * thread + std::min<std::int64_t>(thread, total % count);
+  const std::int64_t end = first + total / count + (thread < total % count ? 1 : 0);
+  if (first >= end) return;
+  thread_local Scratch scratch;
+  const std::uintptr_t memory = scratch.get(static_cast<std::size_t>(routine.scratch_bytes));
+  std::uintptr_t data[kMaxSlots];
+  const ProgramWords program(routine.words);
+  for (int i = 0; i < program.slots(); ++i)
+    data[i] = first_address(program.slot(i), *work.launch, memory);
+  Runner(routine, data).run(first, end);
+}
+
+int threads_for(const Routine& routine, int most) {
+  const double useful = routine.work / kWorkPerThread;
+  if (most == 1 || useful < 2 || routine.blocks.total < 2) return 1;
+  const int allowed = most > 0 ? std::min(most, threads()) : threads();
+  const double blocks = static_cast<double>(routine.blocks.total);
+  return static_cast<int>(std::min({static_cast<double>(allowed), useful, blocks}));
+}
+
+}  // namespace
+
+void run(std::span<const Word> words, const Launch& launch, int threads) {
+  // Routines are not shared between launches: binding one costs less than finding it would.
+  thread_local Routine routine;
+  routine.bind(words, *isa().kernels);
+  if (routine.blocks.total == 0) return;
+  Work work{&routine, &launch};
+  parallel(
+      threads_for(routine, threads),
+      [](void* context, int thread, int count) {
+        run_share(*static_cast<const Work*>(context), thread, count);
+      },
+      &work);
+}
+
+}  // namespace dvm::cpu

@@ -1,0 +1,22 @@
+// The parts of the kernel table, one per source file, so that they compile side by side.
+#pragma once
+
+#include "cpu/step.h"
+
+namespace dvm {
+
+void install_unary_f32(KernelTable& table);
+void install_unary_f64(KernelTable& table);
+void install_unary_integers(KernelTable& table);
+void install_binary_f32(KernelTable& table);
+void install_binary_f64(KernelTable& table);
+void install_binary_i32(KernelTable& table);
+void install_binary_i64(KernelTable& table);
+void install_binary_bool(KernelTable& table);
+void install_ternary(KernelTable& table);
+void install_conversions(KernelTable& table);
+void install_reductions(KernelTable& table);
+void install_memory(KernelTable& table);
+void install_expand(KernelTable& table);
+
+}  // namespace dvm

@@ -1,0 +1,14 @@
+#include "cpu/kernels/elementwise.h"
+#include "cpu/kernels/install.h"
+
+namespace dvm {
+
+void install_ternary(KernelTable& table) {
+  install_rows<Type::f32, 3, false>(table);
+  install_rows<Type::f64, 3, false>(table);
+  install_rows<Type::i32, 3, false>(table);
+  install_rows<Type::i64, 3, false>(table);
+  install_rows<Type::bool_, 3, false>(table);
+}
+
+}  // namespace dvm

@@ -1,0 +1,52 @@
+// A Step: one instruction bound to one shape of tile, ready to be run many times. It is what the interpreter and the
+// kernels share, so it is plain data and laid out alike in the builds of all instruction sets.
+#pragma once
+
+#include <cstdint>
+
+#include "isa/opcode.h"
+#include "isa/program.h"
+
+namespace dvm {
+
+struct Step;
+
+/// Where the slots are at the moment, by slot number: addresses, and for index slots values.
+using Data = const std::uintptr_t*;
+
+/// Runs one instruction over one tile.
+using Kernel = void (*)(const Step& step, Data data);
+
+inline constexpr int kStepSlots = 1 + kMaxOperands;  // dst, a, b, c
+
+struct Step {
+  Kernel kernel = nullptr;
+  // What `kernel` calls for contiguous pieces when it is one of the two expanding kernels, else the same.
+  Kernel contiguous = nullptr;
+  // The tile as the kernel sees it: flat (outer == 1) whenever strides allow.
+  std::int64_t outer = 1;
+  std::int64_t inner = 1;
+  std::uint16_t slots[kStepSlots] = {};
+  std::uint8_t element_bytes[kStepSlots] = {};
+  std::uint8_t operands = 0;
+  // Bytes per step of each dimension (index slots: value per step).
+  std::int64_t outer_stride[kStepSlots] = {};
+  std::int64_t inner_stride[kStepSlots] = {};
+};
+
+/// How many kernels an opcode may have: one per combination of broadcast operands.
+inline constexpr int kVariants = 1 << kMaxOperands;
+// Reductions have these instead.
+inline constexpr int kFoldInner = 0;  // one result per outer position
+inline constexpr int kFoldOuter = 1;  // one result per inner position
+
+/// The kernels of one instruction set. Elementwise kernels take operands with unit inner stride, or 0 where the bit
+/// of their variant is set; a missing variant is run by `expand`, which copies operands as needed. Memory kernels
+/// take any strides.
+struct KernelTable {
+  Kernel kernels[kOpcodeCount][kVariants];
+  Kernel expand;
+  Kernel expand_reduction;
+};
+
+}  // namespace dvm
