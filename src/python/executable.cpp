@@ -130,7 +130,7 @@ nb::dict explain(const Callable& self) {
   dict["kernels"] = kernels;
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;
-  dict["plans"] = statistics(self);
+  dict["stats"] = statistics(self);
   return dict;
 }
 
