@@ -273,9 +273,7 @@ class Builder:
             value = self.op(f"round_{type}", value)
         value = self.cast(value, type)
         shape = self.symbols.shape(tensor.shape)
-        if value.rank != len(shape):
-            value = self.expand(value, shape)
-        elif any(
+        if value.rank != len(shape) or any(
             mine == 1 and wanted != 1 for mine, wanted in zip(value.shape, shape, strict=True)
         ):
             value = self.expand(value, shape)

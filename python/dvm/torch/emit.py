@@ -5,6 +5,8 @@ line, each tensor deleted after its last use. All that a call need not decide ag
 from __future__ import annotations
 
 import keyword
+import math
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -35,6 +37,14 @@ _FUNCTIONS = {
     aten.addmm.default: torch.addmm,
     aten._unsafe_view.default: torch.Tensor.view,
 }
+_SIGNS = {
+    operator.add: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.floordiv: "//",
+    operator.truediv: "/",
+    operator.mod: "%",
+}
 
 Run = Callable[[list[Any]], Any]
 
@@ -48,7 +58,7 @@ class Emitter:
         self.segments = segments
         self.lines: list[tuple[str, set[str]]] = []  # a statement and the variables it reads
         self.scope: dict[str, Any] = {
-            "torch": torch, "empty_strided": torch.empty_strided, "restride": _restride
+            "math": math, "torch": torch, "empty_strided": torch.empty_strided, "restride": _restride
         }  # fmt: skip
         self.names: dict[fx.Node, str] = {}
         self.symbols: dict[str, str] = {}  # symbol -> the code of its value
@@ -163,6 +173,9 @@ class Emitter:
         method = _METHODS.get(node.target)
         if method is not None and not named:
             return f"{arguments[0]}.{method}({', '.join(arguments[1:])})"
+        sign = _SIGNS.get(node.target)
+        if sign is not None and len(arguments) == 2:
+            return f"{arguments[0]} {sign} {arguments[1]}"
         target = _FUNCTIONS.get(node.target, node.target)
         if isinstance(target, torch._ops.OpOverload):
             target = target._op if _plain(target) else target
@@ -216,7 +229,6 @@ class Emitter:
             code[symbol] = sympy.Symbol(variable, integer=True)
         if expr.is_Symbol:
             return str(code[expr])
-        self.scope.setdefault("math", __import__("math"))
         return f"({python_text(expr.xreplace(code))})"
 
     # The text of the function.

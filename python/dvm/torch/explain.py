@@ -50,7 +50,7 @@ def explain(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanatio
 
     When the result needs gradients the backward pass is run too, so that its graph is in the account.
     """
-    from dvm.torch.backend import dvm  # noqa: PLC0415 - the backend reports to us
+    from dvm.torch.backend import dvm
 
     torch._dynamo.reset()
     with record() as report:

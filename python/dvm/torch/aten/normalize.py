@@ -11,7 +11,7 @@ from torch import fx
 from dvm.torch.aten.pointwise import overloads
 from dvm.torch.aten.reduce import moments, result_type
 from dvm.torch.aten.table import COMPUTED, lowers
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder, Value
 
 aten = torch.ops.aten
 
@@ -126,19 +126,17 @@ def group_norm(
 ) -> tuple[Value, Value, Value]:
     shape = x.meta["val"].shape
     size = b.symbols.size
-    if isinstance(size(shape[1]), str):
-        raise Declined("the number of channels is not known at compile time")
-    per_group = int(shape[1]) // groups
+    per_group = shape[1] // groups
     spatial = b.symbols.shape(shape[2:])
     value = b.compute(x)
-    grouped = b.reshape(value, [size(shape[0]), groups, per_group, *spatial])
+    grouped = b.reshape(value, [size(shape[0]), groups, size(per_group), *spatial])
     axes = list(range(2, grouped.rank))
     count = b.count([per_group, *shape[2:]], value.type)
     mean = b.reduce("sum", grouped, axes) / count
     variance = b.reduce("sum", b.op("square_diff", grouped, mean), axes) / count
     scale = b.op("rsqrt", variance + b.number(eps, value.type))
     normal = b.op("sub_mul", grouped, mean, scale)
-    parameter_shape = [groups, per_group, *([1] * len(spatial))]
+    parameter_shape = [groups, size(per_group), *([1] * len(spatial))]
     parameters = [
         None if p is None else b.reshape(b.cast(b.value(p), value.type), parameter_shape)
         for p in (weight, bias)

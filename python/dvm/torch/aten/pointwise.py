@@ -16,9 +16,46 @@ aten = torch.ops.aten
 prims = torch.ops.prims
 
 # One instruction each. First those that give floats whatever comes, then those that keep the type.
-_FLOAT_UNARY = """exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh
-asinh acosh atanh erf erfc erfinv sqrt rsqrt reciprocal sigmoid""".split()
-_SAME_UNARY = "neg abs floor ceil trunc round sign square bitwise_not relu".split()
+_FLOAT_UNARY = [
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "erfinv",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "sigmoid",
+]
+_SAME_UNARY = [
+    "neg",
+    "abs",
+    "floor",
+    "ceil",
+    "trunc",
+    "round",
+    "sign",
+    "square",
+    "bitwise_not",
+    "relu",
+]
 _SAME_BINARY = {
     "maximum": "maximum",
     "minimum": "minimum",
@@ -34,8 +71,8 @@ _SAME_BINARY = {
     "copysign": "copysign",
     "hypot": "hypot",
 }
-_COMPARE = "eq ne lt le gt ge".split()
-_LOGICAL = "logical_and logical_or logical_xor".split()
+_COMPARE = ["eq", "ne", "lt", "le", "gt", "ge"]
+_LOGICAL = ["logical_and", "logical_or", "logical_xor"]
 
 
 def overloads(name: str, *kinds: str) -> list[Any]:

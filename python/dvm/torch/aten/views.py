@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from dvm.torch.aten.pointwise import overloads
-from dvm.torch.aten.table import COPIES, VIEWS, lowers
+from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers
 from dvm.torch.builder import Builder, Value
 
 aten = torch.ops.aten
@@ -61,3 +61,8 @@ def alias(b: Builder, node: fx.Node, x: fx.Node) -> Value:
 @lowers(COPIES, aten.clone.default, *overloads("lift_fresh_copy", "default"))
 def clone(b: Builder, node: fx.Node, x: fx.Node, **_: Any) -> Value:
     return b.value(x)
+
+
+@lowers(COMPUTED, *overloads("copy", "default"))
+def copy(b: Builder, node: fx.Node, x: fx.Node, source: fx.Node, *_: Any) -> Value:
+    return b.value(source)  # in the type and shape of x, which are the result's
