@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -60,7 +61,7 @@ class Dims {
 /// Values of dimensions for one call. Symbols are bound first, expressions are computed on demand.
 class DimValues {
  public:
-  static constexpr std::int64_t kUnknown = -1;
+  static constexpr std::int64_t kUnknown = std::numeric_limits<std::int64_t>::min();
 
   explicit DimValues(const Dims& dims) : dims_(&dims), values_(dims.size(), kUnknown) {}
   /// Records that `dim` is `value`. False when it is already known to be something else.
