@@ -22,7 +22,7 @@ Axes = int | Sequence[int] | None
 
 _WIDENED = {"sum", "prod"}  # of integers and bools they are i64, as in PyTorch
 _INDEX_REDUCTIONS = {
-    name for name, row in TABLE.items() if row.family == "reduce" and row.result == "index"
+    name for name, row in TABLE.items() if row.family == "reduce" and row.result != "same"
 }
 
 

@@ -7,6 +7,7 @@ output is stored, and narrow integers wrap after every operation that can leave 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -89,7 +90,7 @@ class Evaluation:
                     else came
                 )
             case "cast":
-                return _loaded(_stored(_exact(operands[0]), node["type"]), node["type"])
+                return _loaded(_stored(operands[0], node["type"]), node["type"])
             case "reduce":
                 return _reduce(node["op"], operands[0], node.get("axes", []), node["type"])
             case "permute":
@@ -142,10 +143,6 @@ def _stored(array: Array, dtype: str) -> Array:
     return reference.convert(array, dtype)
 
 
-def _exact(array: Array) -> Array:
-    return array
-
-
 def _wrapped(array: Array, dtype: str) -> Array:
     narrow = (
         dtype != element_types.compute(dtype)
@@ -157,9 +154,8 @@ def _wrapped(array: Array, dtype: str) -> Array:
 def _reduce(name: str, array: Array, axes: Sequence[int], dtype: str) -> Array:
     axes = list(axes) or list(range(array.ndim))
     kept = [i for i in range(array.ndim) if i not in axes]
-    flat = array.transpose(kept + axes).reshape([array.shape[i] for i in kept] + [-1])
-    if array.size == 0 and 0 in [array.shape[i] for i in kept]:
-        flat = np.empty([array.shape[i] for i in kept] + [1], array.dtype)
+    count = math.prod(array.shape[i] for i in axes)
+    flat = array.transpose(kept + axes).reshape([*(array.shape[i] for i in kept), count])
     came = reference.evaluate(name, flat, axis=-1)
     result = came.reshape([1 if i in axes else size for i, size in enumerate(array.shape)])
     return _wrapped(result, dtype)

@@ -202,7 +202,7 @@ def test_shapes_for_programs():
 
 
 def test_text_that_is_no_program():
-    for text in ("", "program", "add_f32 tile", "\0\0", "add_f33"):
+    for text in ("", "programme", "add_f32 tile", "\0\0", "add_f33"):
         with pytest.raises(ValueError, match=r"^\["):
             dvm.assemble(text)
 
