@@ -241,7 +241,7 @@ void bind_program(nb::module_& module) {
       .def("disassemble", &disassemble, "The text form, which assemble() reads back.")
       .def_static("from_words", &from_words, "words"_a, "Verifies and decodes.")
       .def("run", &run, "args"_a, "scalars"_a = nb::tuple(),
-           nb::sig("def run(self, args: Sequence[Buffer], scalars: Sequence[int | float | bool] = "
+           nb::sig("def run(self, args: Sequence[typing.Any], scalars: Sequence[int | float | bool] = "
                    "()) -> None"),
            "Runs on contiguous buffers, in the order of the arguments.")
       .def_prop_ro("stats", &stats, nb::sig("def stats(self) -> dict[str, Any]"))

@@ -73,14 +73,14 @@ def test_misaligned_memory():
         add()(X, records["a"])
 
 
-def scalar(type):
+def scalar(element):
     graph = _core.Graph("scalar")
-    graph.output(graph.elementwise("copy", [graph.scalar("k", type)]))
+    graph.output(graph.elementwise("copy", [graph.scalar("k", element)]))
     return _core.Executable(graph)
 
 
 @pytest.mark.parametrize(
-    ("type", "value", "error", "message"),
+    ("element", "value", "error", "message"),
     [
         ("f32", "1", TypeError, "scalar k: expected a number, got str"),
         ("i32", 1.0, TypeError, "scalar k: expected an integer, got float"),
@@ -92,18 +92,18 @@ def scalar(type):
         ("f64", None, TypeError, "scalar k: expected a number, got NoneType"),
     ],
 )
-def test_scalars(type, value, error, message):
+def test_scalars(element, value, error, message):
     with pytest.raises(error, match=re.escape(message)):
-        scalar(type)(value)
+        scalar(element)(value)
 
 
 @pytest.mark.parametrize(
-    ("type", "value"),
+    ("element", "value"),
     [("i8", -128), ("i8", 127), ("u8", 255), ("i16", -32768), ("i32", -(1 << 31)), ("i64", -(1 << 63)),
      ("i64", (1 << 63) - 1), ("f32", 1), ("f64", 0.1), ("bool", True), ("i32", np.int16(-3)), ("f16", 1.5)],
 )  # fmt: skip
-def test_scalars_at_their_limits(type, value):
-    assert scalar(type)(value) == value
+def test_scalars_at_their_limits(element, value):
+    assert scalar(element)(value) == value
 
 
 @pytest.mark.parametrize(

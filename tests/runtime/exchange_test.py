@@ -13,9 +13,9 @@ TYPES = {
 }  # fmt: skip
 
 
-def copying(type="f32", rank=2):
+def copying(element="f32", rank=2):
     graph = _core.Graph("copying")
-    x = graph.input("x", type, [f"d{i}" for i in range(rank)])
+    x = graph.input("x", element, [f"d{i}" for i in range(rank)])
     graph.output(graph.elementwise("copy", [x]))
     return _core.Executable(graph)
 
@@ -27,10 +27,10 @@ def doubling(rank=2):
     return _core.Executable(graph)
 
 
-@pytest.mark.parametrize("type", TYPES)
-def test_numpy_types(type):
-    x = (np.arange(12).reshape(3, 4) % 7).astype(TYPES[type])
-    result = copying(type)(x)
+@pytest.mark.parametrize("element", TYPES)
+def test_numpy_types(element):
+    x = (np.arange(12).reshape(3, 4) % 7).astype(TYPES[element])
+    result = copying(element)(x)
     assert isinstance(result, np.ndarray)
     assert result.dtype == x.dtype
     np.testing.assert_array_equal(result, x)

@@ -11,21 +11,21 @@ from dvm import _core
 torch = pytest.importorskip("torch")
 
 
-def doubling(type="f32", rank=2):
+def doubling(element="f32", rank=2):
     graph = _core.Graph("doubling")
-    x = graph.input("x", type, [f"d{i}" for i in range(rank)])
+    x = graph.input("x", element, [f"d{i}" for i in range(rank)])
     graph.output(graph.elementwise("add", [x, x]))
     return _core.Executable(graph)
 
 
 @pytest.mark.parametrize(
-    ("type", "dtype"),
+    ("element", "dtype"),
     [("f32", torch.float32), ("f64", torch.float64), ("f16", torch.float16), ("bf16", torch.bfloat16),
      ("i8", torch.int8), ("u8", torch.uint8), ("i16", torch.int16), ("i32", torch.int32), ("i64", torch.int64)],
 )  # fmt: skip
-def test_types(type, dtype):
+def test_types(element, dtype):
     x = (torch.arange(12) % 5).reshape(3, 4).to(dtype)
-    result = doubling(type)(x)
+    result = doubling(element)(x)
     assert type_and_dtype(result) == (torch.Tensor, dtype)
     assert torch.equal(result, x + x)
 

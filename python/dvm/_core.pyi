@@ -1,0 +1,200 @@
+"""The compiled core of dvm: graphs, executables, programs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Program:
+    """The bytecode of one kernel for one tuple of shapes."""
+
+    @property
+    def words(self) -> bytes:
+        """The encoded form."""
+
+    def disassemble(self) -> str:
+        """The text form, which assemble() reads back."""
+
+    @staticmethod
+    def from_words(words: bytes) -> Program:
+        """Verifies and decodes."""
+
+    def run(self, args: Sequence[Any], scalars: Sequence[int | float | bool] = ()) -> None:
+        """Runs on contiguous buffers, in the order of the arguments."""
+
+    @property
+    def stats(self) -> dict[str, Any]: ...
+
+    def __eq__(self, other: object, /) -> bool: ...
+
+    def __hash__(self) -> int: ...
+
+    def __str__(self) -> str: ...
+
+def assemble(text: str) -> Program:
+    """Reads the text form of a program and verifies it."""
+
+def verify(words: bytes) -> None:
+    """Raises ValueError unless the words are a program that can do no harm."""
+
+def instructions() -> list[dict[str, Any]]:
+    """The instruction tables, a row each."""
+
+def element_types() -> list[dict[str, Any]]:
+    """The table of element types."""
+
+def fingerprint() -> str:
+    """A hash of the tables: programs made under others are refused."""
+
+def isa() -> str:
+    """The build of the kernels that runs."""
+
+def isas() -> list[str]:
+    """The builds that this CPU can run, best first."""
+
+def threads() -> int:
+    """How many threads a run from this thread may use."""
+
+def set_threads(count: int | None) -> None:
+    """Limits the threads of every run; None lifts the limit."""
+
+def parallel_library() -> str:
+    """The OpenMP library whose threads are used, empty for none."""
+
+def parallel_reset() -> None:
+    """Looks the OpenMP library up again."""
+
+class Graph:
+    """
+    Tensor operations in SSA form. Values are ints; a dimension is an int or an expression over
+    symbols: "n", "(n*12)", "((n+1)//2)".
+    """
+
+    def __init__(self, name: str = 'graph') -> None: ...
+
+    def input(self, name: str, type: str, shape: Sequence[int | str]) -> int:
+        """A tensor argument."""
+
+    def scalar(self, name: str, type: str) -> int:
+        """
+        A number that may change at every call without a new plan. An i64 scalar with the name of a symbol that
+        no input's shape gives binds that symbol, and is then part of the shapes of a call.
+        """
+
+    def constant(self, value: float, type: str) -> int: ...
+
+    def size(self, dim: int | str, type: str) -> int:
+        """The value of a dimension, as a 0-d tensor."""
+
+    def iota(self, shape: Sequence[int | str], axis: int) -> int:
+        """The position along `axis`, as i64."""
+
+    def elementwise(self, op: str, operands: Sequence[int]) -> int:
+        """
+        An instruction of the table on operands of equal types, which are broadcast.
+        """
+
+    def cast(self, value: int, type: str) -> int: ...
+
+    def reduce(self, op: str, value: int, axes: Sequence[int] = ()) -> int:
+        """
+        Reduces over `axes`, all if there are none, and keeps them with size 1.
+        """
+
+    def permute(self, value: int, axes: Sequence[int]) -> int: ...
+
+    def expand(self, value: int, shape: Sequence[int | str]) -> int: ...
+
+    def reshape(self, value: int, shape: Sequence[int | str]) -> int: ...
+
+    def call(self, name: str, operands: Sequence[int]) -> int:
+        """Something the core lacks; its results are `result` values."""
+
+    def result(self, call: int, number: int, type: str, shape: Sequence[int | str]) -> int: ...
+
+    def output(self, value: int, order: Sequence[int] = ()) -> None:
+        """
+        `order` lists the axes as they lie in memory, outermost first; none means contiguous.
+        """
+
+    def type(self, value: int) -> str: ...
+
+    def shape(self, value: int) -> list[int | str]: ...
+
+    def node(self, value: int) -> dict[str, Any]:
+        """
+        What a value is: kind, type, shape, operands, and what else belongs to its kind.
+        """
+
+    @staticmethod
+    def parse(text: str) -> Graph:
+        """Reads the text form, which str() gives."""
+
+    def __str__(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> list[int]: ...
+
+    @property
+    def scalars(self) -> list[int]: ...
+
+    @property
+    def outputs(self) -> list[int]: ...
+
+def fuse(graph: Graph) -> dict[str, Any]:
+    """
+    How a graph is cut into kernels: "steps", a list of ("kernel", inputs, scalars, outputs, name),
+    ("view", value) and ("call", value), and "notes" on what was not fused.
+    """
+
+def segment(graph: Graph) -> list[tuple[Any, ...]]:
+    """
+    Cuts a graph with calls into what runs in turn: ("call", value) is for the caller to run,
+    ("view", value) is a permute, expand or reshape that a call or an output needs, for the caller too, and
+    ("run", subgraph, inputs, outputs) is for an Executable: its arguments in order are the values `inputs`,
+    or the dimension that a str among them names; it computes the values `outputs`.
+    """
+
+class Executable:
+    """
+    A graph without calls, compiled once and run for any shapes. Called with its inputs and scalars
+    in the order of their declaration; the results are tensors of the framework of the first input.
+    Every result has memory of its own, also where it equals an input or is a view of one.
+    """
+
+    def __call__(self, *args: Any, out: Any = None) -> Any:
+        """
+        Takes the inputs and scalars in the order of their declaration. `out` is a tensor, or a tuple of
+        them for several results, of the right type and shape and apart from all inputs.
+        """
+
+    def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None = None) -> None:
+        """
+        `cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor comes in.
+        """
+
+    def explain(self) -> dict[str, Any]:
+        """
+        The kernels, the steps in their order, why neighbours were not fused, and `stats`.
+        """
+
+    def programs(self, shapes: Sequence[Sequence[int]], scalars: Sequence[int] = ()) -> list[Program]:
+        """
+        The bytecode for contiguous inputs of these shapes. `scalars` matter where they stand for dimensions.
+        """
+
+    def clear_cache(self) -> None:
+        """Forgets all plans."""
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """
+        Plans kept and their bytes, hits, misses, evictions, and the time the last plan took to make.
+        """
+
+    @property
+    def graph(self) -> Graph: ...
