@@ -8,15 +8,16 @@ namespace dvm::semantics {
 struct erf {
   DVM_HD float operator()(float a) const {
     // Odd polynomial near 0; beyond, erf(x) = 1 - e**(-q(x)), whose error shrinks with the exponential.
-    const float x = limit(magnitude(a), 0.0f, 3.95f);
-    const float z = x * x;
+    const float size = magnitude(a);
+    const float x = limited_magnitude(a, 3.95f);
+    const float z = size * size;
     const float p = polynomial(z, 1.2837917e-01f, -3.761263e-01f, 1.1283624e-01f, -2.685556e-02f,
                                5.191753e-03f, -8.039753e-04f, 7.9431e-05f);
-    const float near = multiply_accumulate(p, x, x);
+    const float near = multiply_accumulate(p, size, size);
     const float q = x * polynomial(x, 1.1285224f, 6.3569105e-01f, 1.0529787e-01f, -2.2913108e-02f,
                                    3.2221787e-03f, -2.1486075e-04f);
     const float far = 1.0f - exp_normal(-q);
-    return with_sign(x < 0.9f ? near : far, a);
+    return with_sign(size >= 0.9f ? far : near, a);  // near for nan
   }
   DVM_HD double operator()(double a) const { return std::erf(a); }
 };
@@ -40,20 +41,24 @@ DVM_HD Square exact_square(float x) {
 #endif
 }
 
-/// e**(x * x) * erfc(x) for x in [0, 10.4].
-DVM_HD float erfc_scaled(float x) {
-  const float w = 3.0f / (x + 3.0f);
-  return w * polynomial(w, 1.8803689e-01f, 1.886641e-01f, 1.7160705e-01f, 1.9130471e-01f,
-                        4.7074244e-04f, 3.9911917e-01f, -4.359651e-01f, 5.31863e-01f,
-                        -2.9052097e-01f, 5.542043e-02f);
+/// e**(x * x) * erfc(x) for |x| <= 10.4; nan where `size`, which is |x| before it was limited, is nan.
+DVM_HD float erfc_scaled(float x, float size) {
+  // (1 - s) times a polynomial in s = (x - 3) / (x + 3).
+  const float r = 1.0f / (size + 3.0f);
+  float s = (x - 3.0f) * r;
+#if defined(__FMA__) || defined(__CUDA_ARCH__)
+  const float rest = std::fma(-s, x, std::fma(-3.0f, s + 1.0f, x));  // x - 3 - s * (x + 3)
+  s = std::fma(r, rest, s);
+#endif
+  return (1.0f - s) * polynomial(s, 1.7900115e-01f, -1.4723243e-01f, 9.837129e-02f, -5.1743984e-02f, 1.9922752e-02f, -4.4751707e-03f, -2.1032026e-04f, 5.1470235e-04f, -7.105576e-05f, -4.9305403e-05f);
 }
 
 struct erfc {
   DVM_HD float operator()(float a) const {
-    const float x = limit(magnitude(a), 0.0f, 10.4f);
+    const float x = limited_magnitude(a, 10.4f);
     const Square square = exact_square(x);
     const Scaled e = exp_scaled(-square.high, -square.low);
-    const float tail = scale(e.mantissa * erfc_scaled(x), e.exponent);
+    const float tail = scale(e.mantissa * erfc_scaled(x, magnitude(a)), e.exponent);
     return a < 0.0f ? 2.0f - tail : tail;
   }
   DVM_HD double operator()(double a) const { return std::erfc(a); }
@@ -63,12 +68,13 @@ struct gelu {
   DVM_HD float operator()(float a) const {
     // max(a, 0) - |a| * erfc(|a| / sqrt(2)) / 2: no cancellation on either side.
     const float size = magnitude(a);
-    const float x = limit(size, 0.0f, 14.6f);
+    const float x = limited_magnitude(a, 14.6f);
     const Square square = exact_square(x);
     const Scaled e = exp_scaled(-0.5f * square.high, -0.5f * square.low);
-    const float tail = 0.5f * e.mantissa * erfc_scaled(0.70710678f * x);
-    const float factor = a > 0.0f ? x : size;
-    return (a > 0.0f ? a : -0.0f) - scale(factor * tail, e.exponent);
+    constexpr float kRootHalf = 0.70710678f;
+    const float tail = 0.5f * e.mantissa * erfc_scaled(kRootHalf * x, kRootHalf * size);
+    const float result = (a > 0.0f ? a : -0.0f) - scale(x * tail, e.exponent);
+    return a == -kInfinity<float> ? kNan<float> : result;  // as the formula and PyTorch have it
   }
   DVM_HD double operator()(double a) const {
     return 0.5 * a * std::erfc(-0.7071067811865476 * a);
@@ -104,7 +110,7 @@ struct erfinv {
     if (!(y > 0.0)) return y == 0.0 ? with_sign(kInfinity<double>, a) : kNan<double>;
     double guess = magnitude(erfinv_estimate(a, y));
     for (int i = 0; i < 2; ++i) {  // Newton's method, on the complement where that has the digits
-      const double error = y < 0.5 ? y - std::erfc(guess) : std::erf(guess) - (1.0 - y);
+      const double error = y < 0.5 ? y - std::erfc(guess) : std::erf(guess) - magnitude(a);
       guess -= error * 0.8862269254527580 * std::exp(guess * guess);
     }
     return with_sign(guess, a);

@@ -25,10 +25,10 @@ inline constexpr float kLog2E = 1.44269504088896f;
 inline constexpr float kLn2High = 0.693359375f;
 inline constexpr float kLn2Low = -2.12194440054690e-4f;
 
-/// x limited to [low, high]; nan stays.
-DVM_HD float limit(float x, float low, float high) {
-  const float raised = x < low ? low : x;
-  return raised > high ? high : raised;
+/// The smaller of |x| and `high`; nan gives `high`.
+DVM_HD float limited_magnitude(float x, float high) {
+  const std::int32_t size = bits(x) & 0x7fffffff;
+  return from_bits(size < bits(high) ? size : bits(high));
 }
 
 DVM_HD float exp_polynomial(float r) {
@@ -36,12 +36,15 @@ DVM_HD float exp_polynomial(float r) {
                     1.3826411e-03f);
 }
 
-/// e**(x + low) for x in [-104, 89] and a correction |low| < 0.01.
-DVM_HD Scaled exp_scaled(float x, float low = 0.0f) {
+/// e**(x + low) for |x| < 170, where low is no more than the rounding error of x.
+DVM_HD Scaled exp_scaled(float x, float low) {
   const Nearest n = nearest<254>(x, kLog2E);
   const float high = multiply_accumulate(n.value, -kLn2High, x);
-  const float r = multiply_accumulate(n.value, -kLn2Low, high) + low;
-  return {exp_polynomial(r), n.bits};
+  const float r = multiply_accumulate(n.value, -kLn2Low, high);
+  return {exp_polynomial(r + low), n.bits};
+}
+DVM_HD Scaled exp_scaled(float x) {
+  return exp_scaled(x, -0.0f);
 }
 
 /// e**x for x in [-87, 88], where neither the result nor 2**n leaves the normal numbers.
@@ -54,8 +57,15 @@ DVM_HD float exp_normal(float x) {
 
 struct exp {
   DVM_HD float operator()(float a) const {
-    const Scaled e = exp_scaled(limit(a, -104.0f, 89.0f));
-    return scale(e.mantissa, e.exponent);
+    // Above 89 only n is limited: e**r is then so large that the result is inf, and nan stays. The limit is on bits,
+    // since compilers turn a comparison of integers into one instruction and one of floats into two or three.
+    const std::int32_t word = bits(a);
+    const float x = from_bits(word < bits(89.0f) ? word : bits(89.0f));
+    const Nearest n = nearest<254>(x, kLog2E);
+    const float high = multiply_accumulate(n.value, -kLn2High, a);
+    const float r = multiply_accumulate(n.value, -kLn2Low, high);
+    const float result = scale(exp_polynomial(r), n.bits);
+    return a < -104.0f ? 0.0f : result;
   }
   DVM_HD double operator()(double a) const { return std::exp(a); }
 };
@@ -67,7 +77,8 @@ struct exp_sub {
 
 struct exp2 {
   DVM_HD float operator()(float a) const {
-    const float x = limit(a, -151.0f, 129.0f);
+    const float raised = a < -151.0f ? -151.0f : a;
+    const float x = raised > 129.0f ? 129.0f : raised;
     const Nearest n = nearest<254>(x, 1.0f);
     const float p = polynomial(x - n.value, 1.0f, 6.9314724e-01f, 2.4022655e-01f, 5.5502728e-02f,
                                9.617065e-03f, 1.3417695e-03f, 1.582494e-04f);
@@ -78,7 +89,8 @@ struct exp2 {
 
 struct expm1 {
   DVM_HD float operator()(float a) const {
-    const float x = limit(a, -20.0f, 89.0f);
+    const float raised = a < -20.0f ? -20.0f : a;
+    const float x = raised > 89.0f ? 89.0f : raised;
     const Nearest n = nearest<126>(x, kLog2E);
     const float high = multiply_accumulate(n.value, -kLn2High, x);
     const float r = multiply_accumulate(n.value, -kLn2Low, high);

@@ -6,8 +6,8 @@
 namespace dvm::semantics {
 
 /// e**|x| / 2, which overflows only where sinh and cosh do.
-DVM_HD float half_exp(float size) {
-  const Scaled e = exp_scaled(limit(size, 0.0f, 90.0f));
+DVM_HD float half_exp(float x) {
+  const Scaled e = exp_scaled(limited_magnitude(x, 90.0f));
   return scale(0.5f * e.mantissa, e.exponent);
 }
 
@@ -18,17 +18,18 @@ struct sinh {
     const float p =
         polynomial(z, 1.6666667e-01f, 8.333311e-03f, 1.9842635e-04f, 2.7839255e-06f);
     const float near = multiply_accumulate(p * z, size, size);
-    const float half = half_exp(size);
+    const float half = half_exp(a);
     const float far = half - 0.25f / half;
-    return with_sign(size < 1.0f ? near : far, a);
+    return with_sign(size >= 1.0f ? far : near, a);  // near for nan
   }
   DVM_HD double operator()(double a) const { return std::sinh(a); }
 };
 
 struct cosh {
   DVM_HD float operator()(float a) const {
-    const float half = half_exp(magnitude(a));
-    return half + 0.25f / half;
+    const float half = half_exp(a);
+    const float result = half + 0.25f / half;
+    return a != a ? a : result;
   }
   DVM_HD double operator()(double a) const { return std::cosh(a); }
 };
@@ -40,9 +41,9 @@ struct tanh {
     const float p = polynomial(z, -3.333332e-01f, 1.3332637e-01f, -5.3856842e-02f, 2.108826e-02f,
                                -6.295574e-03f);
     const float near = multiply_accumulate(p * z, size, size);
-    const float e = exp_normal(limit(2.0f * size, 0.0f, 20.0f));
+    const float e = exp_normal(2.0f * limited_magnitude(a, 10.0f));
     const float far = 1.0f - 2.0f / (e + 1.0f);
-    return with_sign(size < 0.55f ? near : far, a);
+    return with_sign(size >= 0.55f ? far : near, a);  // near for nan
   }
   DVM_HD double operator()(double a) const { return std::tanh(a); }
 };

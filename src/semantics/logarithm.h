@@ -90,7 +90,7 @@ DVM_HD float log_of_one_plus(float x) {
   const float error = (1.0f - (sum - back)) + (x - back);
   const Split parts = split_normal(sum);
   const std::int32_t n = static_cast<std::int32_t>(parts.exponent);
-  const float unscale = from_bits((127 - n) << 23);  // 2**-n
+  const float unscale = from_bits((127 - (n < 127 ? n : 127)) << 23);  // 2**-n, or 0 for a sum that has no error
   return log_of({parts.exponent, multiply_accumulate(error, unscale, parts.fraction)});
 }
 

@@ -30,8 +30,8 @@ inline constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
 template <class T>
 using Wrapping = std::make_unsigned_t<T>;
 
-DVM_HD std::int32_t bits(float a) { return std::bit_cast<std::int32_t>(a); }
-DVM_HD std::int64_t bits(double a) { return std::bit_cast<std::int64_t>(a); }
+DVM_HD constexpr std::int32_t bits(float a) { return std::bit_cast<std::int32_t>(a); }
+DVM_HD constexpr std::int64_t bits(double a) { return std::bit_cast<std::int64_t>(a); }
 DVM_HD float from_bits(std::int32_t a) { return std::bit_cast<float>(a); }
 DVM_HD double from_bits(std::int64_t a) { return std::bit_cast<double>(a); }
 
