@@ -66,15 +66,16 @@ struct erfc {
 
 struct gelu {
   DVM_HD float operator()(float a) const {
-    // max(a, 0) - |a| * erfc(|a| / sqrt(2)) / 2: no cancellation on either side.
-    const float size = magnitude(a);
-    const float x = limited_magnitude(a, 14.6f);
-    const Square square = exact_square(x);
-    const Scaled e = exp_scaled(-0.5f * square.high, -0.5f * square.low);
-    constexpr float kRootHalf = 0.70710678f;
-    const float tail = 0.5f * e.mantissa * erfc_scaled(kRootHalf * x, kRootHalf * size);
-    const float result = (a > 0.0f ? a : -0.0f) - scale(x * tail, e.exponent);
-    return a == -kInfinity<float> ? kNan<float> : result;  // as the formula and PyTorch have it
+    // max(a, 0) - |a| * h with h = erfc(|a| / sqrt(2)) / 2, so that neither side cancels. h = 2**-q for a polynomial q
+    // that is good for |a| <= 8.5. Further left the result, less than 1e-15, is taken as -0; -inf gives nan as in
+    // PyTorch and in the formula.
+    const float x = limited_magnitude(a, 8.5f);
+    const float q =
+        polynomial(x, 1.0f, 1.1511047e+00f, 4.592181e-01f, 5.2440364e-02f, -6.924546e-03f, -4.3959717e-05f, 3.1971972e-04f, -9.694479e-05f, 1.7232907e-05f, -2.0140217e-06f, 1.5205354e-07f, -6.7310704e-09f, 1.326351e-10f);
+    const Nearest n = nearest<127>(q, -1.0f);
+    const float h = exp2_polynomial(-q - n.value) * std::bit_cast<float>(n.bits << 23);
+    const float result = multiply_accumulate(-x, h, a > 0.0f ? a : -0.0f);
+    return a >= -8.5f ? result : a * 0.0f;
   }
   DVM_HD double operator()(double a) const {
     return 0.5 * a * std::erfc(-0.7071067811865476 * a);

@@ -75,14 +75,18 @@ struct exp_sub {
   DVM_HD T operator()(T a, T b) const { return exp{}(a - b); }
 };
 
+/// 2**r for |r| <= 1/2.
+DVM_HD float exp2_polynomial(float r) {
+  return polynomial(r, 1.0f, 6.9314724e-01f, 2.4022655e-01f, 5.5502728e-02f, 9.617065e-03f,
+                    1.3417695e-03f, 1.582494e-04f);
+}
+
 struct exp2 {
   DVM_HD float operator()(float a) const {
     const float raised = a < -151.0f ? -151.0f : a;
     const float x = raised > 129.0f ? 129.0f : raised;
     const Nearest n = nearest<254>(x, 1.0f);
-    const float p = polynomial(x - n.value, 1.0f, 6.9314724e-01f, 2.4022655e-01f, 5.5502728e-02f,
-                               9.617065e-03f, 1.3417695e-03f, 1.582494e-04f);
-    return scale(p, n.bits);
+    return scale(exp2_polynomial(x - n.value), n.bits);
   }
   DVM_HD double operator()(double a) const { return std::exp2(a); }
 };
