@@ -22,7 +22,6 @@ class Combiner {
   void run() {
     for (Term& term : kernel_.terms) combine(term);
     drop_unused();
-    find_levels();
   }
 
  private:
@@ -103,16 +102,6 @@ class Combiner {
     }
     kernel_.terms = std::move(kept);
     for (KernelOutput& output : kernel_.outputs) output.term = renamed[output.term];
-  }
-
-  void find_levels() {
-    for (Term& term : kernel_.terms) {
-      term.level = 0;
-      for (const std::int32_t operand : term.operands) {
-        if (operand >= 0) term.level = std::max(term.level, kernel_.terms[operand].level);
-      }
-      term.level += term.kind == TermKind::kReduce ? 1 : 0;
-    }
   }
 
   Kernel& kernel_;

@@ -30,6 +30,8 @@ class Grouping {
 
   /// The axes of a member's dimensions within its group.
   const AxisMap& axes(Value member) const { return axes_[member]; }
+  /// The axes of the dimensions of a reduction's operand.
+  const AxisMap& operand_axes(Value reduction) const { return operand_axes_[reduction]; }
   /// The roots that a member reads, with their dimensions in axes of the member's group.
   std::vector<Root> reads(Value member) const;
 

@@ -28,6 +28,10 @@ class Lowering {
 
  private:
   std::int32_t add(Term term) {
+    for (const std::int32_t operand : term.operands) {
+      if (operand >= 0) term.level = std::max(term.level, kernel_.terms[operand].level);
+    }
+    term.level += term.kind == TermKind::kReduce ? 1 : 0;
     kernel_.terms.push_back(term);
     return static_cast<std::int32_t>(kernel_.terms.size()) - 1;
   }
@@ -61,15 +65,30 @@ class Lowering {
       term.operands[i] = operand(member, static_cast<int>(i));
       term.mask |= kernel_.terms[term.operands[i]].mask;
     }
+    if (divides_by_reduction(term)) {
+      // One division per row and a multiplication per element, at most one more rounding.
+      term.operands[1] = elementwise(Op::reciprocal, type, {term.operands[1]});
+      term.op = Op::mul;
+    }
     const std::int32_t made = add(term);
     return (info(node.op).properties & kWraps) && compute(node.type) == type ? narrow(made, node.type) : made;
+  }
+
+  bool divides_by_reduction(const Term& term) const {
+    if (term.op != Op::div) return false;
+    const Term& a = kernel_.terms[term.operands[0]];
+    const Term& b = kernel_.terms[term.operands[1]];
+    return b.level > 0 && (a.mask & kernel_.reduced) != 0 && (b.mask & kernel_.reduced) == 0;
   }
 
   std::int32_t reduction(Value member) {
     const Node& node = graph_.node(member);
     const std::int32_t source = operand(member, 0);
     const Type type = kernel_.terms[source].type;
-    if (kernel_.reduced == 0) return reduce_one_element(node.op, type, source);
+    // A Kernel that reduces may still hold a reduction over nothing but dimensions of size 1.
+    const AxisMap& axes = grouping_.operand_axes(member);
+    const bool runs = std::ranges::any_of(node.axes, [&](int axis) { return axes[axis] >= 0; });
+    if (!runs) return reduce_one_element(node.op, type, source);
     Term term{.kind = TermKind::kReduce, .op = node.op, .type = compute(node.type)};
     term.mask = ((1u << kernel_.axes.size()) - 1) & ~kernel_.reduced;
     term.operands[0] = source;

@@ -7,6 +7,24 @@
 #include "schedule/stage.h"
 
 namespace dvm {
+namespace {
+
+// Whether a term takes up a register: results do unless they go straight to an output, loads only when they cannot
+// be read where they are.
+bool in_register(const Kernel& kernel, const Space& space, std::size_t index) {
+  const Term& term = kernel.terms[index];
+  if (term.kind == TermKind::kElementwise) {
+    return std::ranges::none_of(kernel.outputs, [&](const KernelOutput& output) {
+      return output.term == static_cast<std::int32_t>(index) && output.type == term.type;
+    });
+  }
+  if (term.kind != TermKind::kLoad) return false;
+  const Access& access = space.inputs[term.index];
+  const bool contiguous = std::ranges::find(access.strides, access.bytes) != access.strides.end();
+  return kernel.inputs[term.index].type != term.type || !contiguous;
+}
+
+}  // namespace
 
 Tiling tile_for(const Kernel& kernel, const Space& space) {
   // Values alive at once: a scan over definitions and last uses.
@@ -21,17 +39,16 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
     }
   }
   int alive = 0;
-  int most = 1;
+  int most = 0;
   for (std::size_t i = 0; i < kernel.terms.size(); ++i) {
     const Term& term = kernel.terms[i];
-    if (term.kind == TermKind::kElementwise || term.kind == TermKind::kLoad) ++alive;
+    if (in_register(kernel, space, i)) ++alive;
     most = std::max(most, alive);
     for (std::size_t k = 0; k < kMaxOperands; ++k) {
       const std::int32_t operand = term.operands[k];
       const bool repeated = std::find(term.operands, term.operands + k, operand) != term.operands + k;
       if (operand < 0 || repeated || last_use[operand] != static_cast<int>(i)) continue;
-      const TermKind kind = kernel.terms[operand].kind;
-      if (kind == TermKind::kElementwise || kind == TermKind::kLoad) --alive;
+      if (in_register(kernel, space, static_cast<std::size_t>(operand))) --alive;
     }
   }
   return choose_tile(space, most, element);

@@ -10,8 +10,8 @@ namespace dvm {
 namespace {
 
 constexpr std::int64_t kWantedBlocks = 32;
-constexpr std::int64_t kMinElements = 64 << 10;       // below, one thread is as fast
-constexpr std::int64_t kMinElementsPerPart = 8 << 10;
+constexpr std::int64_t kMinElements = 512 << 10;  // below, one thread is as fast
+constexpr std::int64_t kMinElementsPerPart = 32 << 10;
 
 /// A piece of a Kernel that becomes a Stage: some of its terms, with reductions of lower levels read back from the
 /// workspace.

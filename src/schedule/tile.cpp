@@ -10,10 +10,13 @@ namespace {
 constexpr std::int64_t kTileBytes = 24 << 10;
 constexpr std::int64_t kMinElements = 1024;
 constexpr std::int64_t kMaxElements = 4096;
+// Without registers there is nothing to keep in the cache: instructions go from memory to memory.
+constexpr std::int64_t kUnbufferedElements = 8192;
 // A reduced row up to this length is one chunk: its values stay in registers between the passes over it.
 constexpr std::int64_t kResidentCols = 8192;
-// A tile of a column reduction is wide rather than tall: it reads long runs of memory.
+// A tile of a column reduction reads long runs of memory; straight from there, it may be tall as well.
 constexpr std::int64_t kColumnCols = 1024;
+constexpr std::int64_t kColumnElements = 64 << 10;
 // Strided access in both directions goes through square-ish tiles, so that every cache line is used up at once.
 constexpr std::int64_t kTransposedCols = 64;
 
@@ -69,12 +72,11 @@ int inner_axis(const Space& space, int col, Role role) {
 Tiling choose_tile(const Space& space, int registers, std::int64_t element) {
   Tiling tile;
   if (space.axes.empty()) return tile;
-  const std::int64_t elements =
-      std::clamp(kTileBytes / (element * std::max(registers, 1)), kMinElements, kMaxElements);
-
   tile.col = column_axis(space);
   const bool reduces = space.reduced != 0;
   const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
+  std::int64_t elements = reduces && !row_reduction ? kColumnElements : kUnbufferedElements;
+  if (registers > 0) elements = std::clamp(kTileBytes / (element * registers), kMinElements, kMaxElements);
   const int transposed = transposed_axis(space, tile.col);
   std::int64_t max_cols = elements;
   if (!reduces) {
