@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,15 +45,20 @@ def fusion() -> str:
     """Which operations share a kernel."""
     facts = softmax.explain(ROWS)
     lines = []
-    for number, kernel in enumerate(facts["kernels"]):
-        lines.append(f"kernel {number}")
-        lines += [f"  {key}: {_plain(value)}" for key, value in kernel.items()]
-    lines += [f"note: {note}" for note in facts.get("notes", [])]
+    for kernel in facts["kernels"]:
+        axes = (f"{axis['extent']}{' (reduced)' * axis['reduced']}" for axis in kernel["axes"])
+        lines += [
+            f"kernel {kernel['name']}",
+            f"  axes        {', '.join(axes)}",
+            f"  operations  {', '.join(kernel['ops'])}",
+            *(f"  reads       {_tensor(tensor)}" for tensor in kernel["inputs"]),
+            *(f"  writes      {_tensor(tensor)}" for tensor in kernel["outputs"]),
+        ]
     return "\n".join(lines)
 
 
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+def _tensor(tensor: dict[str, Any]) -> str:
+    return f"{tensor['name']}: {tensor['type']}[{', '.join(map(str, tensor['shape']))}]"
 
 
 def program() -> str:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
-from dvm.cli.output import CliError, console, errors, milliseconds, need, write_json
+from dvm.cli.bench_tables import print_models
+from dvm.cli.output import CliError, console, errors, need, table, write_json
+from dvm.cli.progress import stages
 
 if TYPE_CHECKING:
     from dvm.bench.models import ModelRun
@@ -47,42 +47,25 @@ def demo(
         raise CliError(f"--sentences {sentences}: the file has no sentences")
 
     names = ["eager", "inductor", "dvm"] if inductor else ["eager", "dvm"]
-    with _progress() as progress:
-        loading = progress.add_task("loading all-MiniLM-L6-v2", total=1)
+    with stages() as progress:
+        progress.begin("loading all-MiniLM-L6-v2")
         encoder = source.load_encoder(attention)
         batch = source.tokenize(texts)
-        progress.update(loading, completed=1)
-        bars = {}
-
-        def advance(stage: str, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
-            progress.advance(bars[stage])
-
-        run = models.run(encoder, batch, names, seconds=seconds, on_step=advance)
+        progress.advance("loading all-MiniLM-L6-v2", 1)
+        run = models.run(encoder, batch, names, seconds=seconds, on_step=progress.advance)
 
     pairs = _pairs(run, batch)
     worst = max(result.difference for result in run.engines.values())
     if json:
         write_json({"model": "all-MiniLM-L6-v2", **models.as_json(run), "pairs": pairs})
     else:
-        _print(run, pairs)
+        print_models(run, "all-MiniLM-L6-v2, one sentence per call", first_calls=True)
+        _print_pairs(pairs)
     if not worst <= _TOLERANCE:
         errors.print(
             f"[bold red]the results differ[/] by {worst:.1e}; at most {_TOLERANCE:.0e} is rounding"
         )
         raise typer.Exit(1)
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=errors,
-        transient=True,
-    )
 
 
 def _pairs(run: ModelRun, batch: list[Sentence]) -> list[dict[str, Any]]:
@@ -107,39 +90,10 @@ def _pairs(run: ModelRun, batch: list[Sentence]) -> list[dict[str, Any]]:
     ]
 
 
-def _print(run: ModelRun, pairs: list[dict[str, Any]]) -> None:
-    names = list(run.engines)
-    table = Table(title="all-MiniLM-L6-v2, one sentence per call", title_justify="left")
-    table.add_column("tokens", justify="right")
-    for name in names:
-        table.add_column(f"{name}\nfirst call", justify="right", style="dim")
-    for name in names:
-        table.add_column(f"{name}\nsteady", justify="right")
-    for name in names[:-1]:
-        table.add_column(f"dvm is faster\nthan {name}", justify="right", style="green")
-    for index, length in enumerate(run.lengths):
-        steady = {name: run.engines[name].steady[index] for name in names}
-        table.add_row(
-            str(length),
-            *(milliseconds(run.engines[name].first[index]) for name in names),
-            *(milliseconds(steady[name].median) for name in names),
-            *(f"{steady[name].median / steady['dvm'].median:.2f}x" for name in names[:-1]),
-        )
-    console.print(table)
-    for name in names:
-        result = run.engines[name]
-        console.print(
-            f"{name:>9}: all {len(run.lengths)} lengths seen after {milliseconds(sum(result.first))}"
-            + (
-                ""
-                if name == "eager"
-                else f"; largest difference from eager {result.difference:.1e}"
-            )
-        )
-    sanity = Table(title="Cosine similarity (a check of sense)", title_justify="left")
-    sanity.add_column("eager", justify="right")
-    sanity.add_column("dvm", justify="right")
-    sanity.add_column("sentences", overflow="ellipsis", no_wrap=True, max_width=90)
+def _print_pairs(pairs: list[dict[str, Any]]) -> None:
+    rows = table(
+        "Cosine similarity, as a check of sense", "eager", "dvm", "sentences", left=("sentences",)
+    )
     for pair in pairs:
-        sanity.add_row(f"{pair['eager']:.4f}", f"{pair['dvm']:.4f}", f"{pair['a']}\n{pair['b']}")
-    console.print(sanity)
+        rows.add_row(f"{pair['eager']:.4f}", f"{pair['dvm']:.4f}", f"{pair['a']}\n{pair['b']}")
+    console.print(rows)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from dvm.cli.output import console, write_json
+from dvm.cli.output import console, table, write_json
 
 
 def info(
@@ -19,11 +18,12 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
 ) -> None:
     """Show the version, the machine chosen, and the size of the instruction set."""
+    import dvm
     from dvm import _core
 
     rows = _core.instructions()
     data: dict[str, Any] = {
-        "version": version("dvm"),
+        "version": dvm.__version__,
         "isa": _core.isa(),
         "threads": _core.threads(),
         "fingerprint": _core.fingerprint(),
@@ -33,22 +33,21 @@ def info(
     if json:
         write_json({**data, "table": rows} if instructions else data)
         return
-    table = Table(show_header=False, box=None)
+    lines = Table(show_header=False, box=None)
     for key, value in data.items():
         if isinstance(value, dict):
             value = ", ".join(f"{count} {family}" for family, count in value.items())
         elif isinstance(value, list):
             value = ", ".join(value)
-        table.add_row(f"[bold]{key.replace('_', ' ')}", str(value))
-    console.print(table)
+        lines.add_row(f"[bold]{key.replace('_', ' ')}", str(value))
+    console.print(lines)
     if instructions:
         console.print(_instruction_table(rows))
 
 
 def _instruction_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="Instructions", title_justify="left")
-    for heading in ("name", "family", "types", "meaning"):
-        table.add_column(heading)
+    headings = ("name", "family", "types", "meaning")
+    made = table("Instructions", *headings, left=headings)
     for row in rows:
-        table.add_row(row["name"], row["family"], " ".join(row["types"]), row["doc"])
-    return table
+        made.add_row(row["name"], row["family"], " ".join(row["types"]), row["doc"])
+    return made

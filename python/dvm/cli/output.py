@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 # Results go to stdout, so that they can be piped; progress and errors to stderr.
 console = Console()
@@ -47,6 +48,15 @@ def need(*modules: str) -> ModuleType:
                 f"this command needs {name}, which is not installed: pip install 'dvm\\[{extra_of(name)}]'"
             ) from None
     return loaded[0]
+
+
+def table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
+    """A table under a title; columns are aligned right, but for the first and those in `left`."""
+    console.print(f"\n[bold]{title}[/]")
+    made = Table()
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="left" if index == 0 or column in left else "right")
+    return made
 
 
 def write_json(data: Any, path: Path | None = None) -> None:

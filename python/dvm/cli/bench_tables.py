@@ -1,0 +1,134 @@
+"""The results of `dvm bench` as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dvm.cli.output import console, errors, milliseconds, table
+
+if TYPE_CHECKING:
+    from dvm.bench.models import ModelRun
+    from dvm.bench.report import Case, Change, Ratios
+
+
+def print_operators(cases: list[Case], inductor: bool) -> None:
+    """Both tables of `dvm bench operators`, what falls short, bandwidth, and what failed."""
+    from dvm.bench import report
+
+    best = ("eager", "inductor") if inductor else ("eager",)
+    rival = ("inductor",) if inductor else ("eager",)
+    _print_ratios(
+        f"Through torch.compile: times faster than {rival[0]}",
+        report.by_operator(cases, "dvm", rival),
+        report.shortfalls(cases, "dvm", rival),
+    )
+    _print_ratios(
+        f"Called directly: times faster than the better of {' and '.join(best)}",
+        report.by_operator(cases, "kernel", best),
+        report.shortfalls(cases, "kernel", best, report.BOUND_ELEMENTS),
+    )
+    streams = [case for case in cases if "bandwidth" in case]
+    if streams:
+        columns = ("operator", "case", "GB/s", "memcpy GB/s", "share")
+        rows = table("Out of cache, called directly with out=", *columns, left=("case",))
+        for case in streams:
+            ours, memcpy = case["bandwidth"]["kernel"], case["bandwidth"]["memcpy"]
+            rates = f"{ours / 1e9:.1f}", f"{memcpy / 1e9:.1f}", f"{ours / memcpy:.0%}"
+            rows.add_row(case["operator"], report.name_of(case), *rates)
+        console.print(rows)
+    wrong = [(case, name, text) for case in cases for name, text in case.get("wrong", {}).items()]
+    for case, name, text in wrong[:40]:
+        errors.print(
+            f"{name} failed: {case['operator']} {report.name_of(case)}: {text}", markup=False
+        )
+    if len(wrong) > 40:
+        errors.print(f"... and {len(wrong) - 40} more failures; --json has all of them")
+
+
+def _print_ratios(title: str, ratios: list[Ratios], below: list[tuple[float, str]]) -> None:
+    where = "where (shape, threads)"
+    rows = table(title, "operator", "geomean", "worst", where, left=(where,))
+    for row in ratios:
+        colour = "red" if row.worst < 1 else "green"
+        rows.add_row(
+            row.label,
+            f"{row.geomean:.2f}x",
+            f"[{colour}]{row.worst:.2f}x",
+            row.worst_case,
+            style="bold" if row.label == "all" else "",
+        )
+    console.print(rows)
+    if below:
+        listed = "; ".join(f"{name} {value:.2f}x" for value, name in below[:12])
+        more = f"; and {len(below) - 12} more" if len(below) > 12 else ""
+        console.print(f"{len(below)} cases below 1x: {listed}{more}", highlight=False)
+
+
+def print_compile(results: dict[str, Any]) -> None:
+    """The three tables of `dvm bench compile`."""
+    columns = ("p50", "p90", "p99", "max")
+    plans = table("Planning a shape never seen before, in microseconds", "kernel", *columns)
+    for name, row in results["plan_us"].items():
+        plans.add_row(name, *(f"{row[column]:.1f}" for column in columns))
+    console.print(plans)
+    for key, title in (
+        ("repeated_call", "A repeated call on 2 x 4 elements"),
+        ("first_call", "torch.compile in a new process, 33 x 768 and then 57 x 768 elements"),
+    ):
+        if rows := results.get(key):
+            columns = tuple(next(iter(rows.values()))["seconds"])
+            calls = table(title, "", *columns)
+            for name, row in rows.items():
+                calls.add_row(name, *(milliseconds(row["seconds"][column]) for column in columns))
+            console.print(calls)
+
+
+def print_models(run: ModelRun, title: str, first_calls: bool = False) -> None:
+    """Time per length for every engine, and how the first of them compare with the last."""
+    from dvm.bench.timer import geomean
+
+    names = list(run.engines)
+    others, ours = names[:-1], names[-1]
+    ratios: dict[str, list[float]] = {name: [] for name in others}
+    rows = table(
+        f"{title}, {run.threads} threads",
+        "tokens",
+        *(f"{name}\nfirst call" for name in names if first_calls),
+        *(f"{name}\nsteady" for name in names),
+        *(f"{ours} is faster\nthan {name}" for name in others),
+    )
+    for index, length in enumerate(run.lengths):
+        steady = {name: run.engines[name].steady[index].median for name in names}
+        for name in others:
+            ratios[name].append(steady[name] / steady[ours])
+        rows.add_row(
+            str(length),
+            *(milliseconds(run.engines[name].first[index]) for name in names if first_calls),
+            *(milliseconds(steady[name]) for name in names),
+            *(f"{ratios[name][-1]:.2f}x" for name in others),
+        )
+    blank = [""] * (len(names) * (2 if first_calls else 1))
+    means = (f"{geomean(ratios[name]):.2f}x" for name in others)
+    rows.add_row("geomean", *blank, *means, style="bold")
+    console.print(rows)
+    for name in names:
+        result = run.engines[name]
+        text = f"{name:>9}: all {len(run.lengths)} lengths seen after {milliseconds(sum(result.first))}"
+        if name != names[0]:
+            text += f"; largest difference from {names[0]} {result.difference:.1e}"
+        console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_changes(changes: list[Change], threshold: float) -> None:
+    """The changes above `threshold`, and the geometric mean of all."""
+    from dvm.bench.timer import geomean
+
+    rows = table("Above 1x: the new one is faster", "measurement", "old", "new", "ratio")
+    for change in changes:
+        if not 1 / (1 + threshold) <= change.ratio <= 1 + threshold:
+            colour = "red" if change.ratio < 1 else "green"
+            times = milliseconds(change.old), milliseconds(change.new)
+            rows.add_row(change.name, *times, f"[{colour}]{change.ratio:.2f}x")
+    console.print(rows)
+    mean = geomean([change.ratio for change in changes])
+    console.print(f"{len(changes)} measurements, geomean {mean:.3f}x", highlight=False)
