@@ -20,6 +20,7 @@ from dvm.torch.emit import Emitter, Run
 from dvm.torch.options import Options
 from dvm.torch.partition import Fallback, partition
 from dvm.torch.segment import compile_segment
+from dvm.torch.simplify import simplify
 
 log = logging.getLogger("dvm.torch")
 
@@ -58,7 +59,8 @@ def compile_graph(
 ) -> Run:
     """Compiles one functional ATen graph into a function that takes its arguments in a list and empties it."""
     start = time.perf_counter()
-    part = partition(gm.graph, options.numerics)
+    graph = simplify(gm.graph)
+    part = partition(graph, options.numerics)
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
     segments = {
@@ -66,14 +68,14 @@ def compile_graph(
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }
-    run, source = Emitter(gm.graph, part, segments).function()
+    run, source = Emitter(gm, graph, part, segments).function()
     seconds = time.perf_counter() - start
     compiled = list(segments.values())
     report.add(report.Compilation(kind, compiled, part.fallbacks, source, seconds))
     _count(kind, len(compiled), part.fallbacks)
     log.info(
         "compiled a %s graph of %d nodes in %.1f ms: %d segments, %d operations in torch",
-        kind, len(gm.graph.nodes), seconds * 1e3, len(compiled), len(part.fallbacks),
+        kind, len(graph.nodes), seconds * 1e3, len(compiled), len(part.fallbacks),
     )  # fmt: skip
     log.debug("%s", source)
     return run

@@ -10,7 +10,7 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
-from dvm.torch.symbols import Size, Symbols
+from dvm.torch.symbols import Size, Symbols, expression
 
 Number = bool | int | float
 
@@ -91,6 +91,9 @@ class Builder:
         self.recipes: dict[int, Recipe] = {}
         self.values: dict[fx.Node, Value | tuple[Value | None, ...]] = {}
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
+        self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
+        self._regrouped: dict[int, Value] = {}  # result of regroup() -> its operand
+        self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self._constants: dict[tuple[type, str, str], Value] = {}
 
     # Operands.
@@ -107,17 +110,23 @@ class Builder:
         if not isinstance(number, fx.Node):
             return self.constant(number, type)
         known = number.meta["val"]
-        if isinstance(known, torch.SymInt):
+        if isinstance(known, torch.SymInt) and self._is_size(known):
             return self.cast(self.size(known), type)
-        if isinstance(known, torch.SymFloat):
+        if isinstance(known, torch.SymInt | torch.SymFloat):
             return self.cast(self._scalar(number), type)
         raise Declined(f"its operand {number} is a {known.__class__.__name__}")
+
+    def _is_size(self, number: torch.SymInt) -> bool:
+        """Whether a number follows from the sizes of tensors. One that the program was given may be negative, and
+        is no reason to make a new plan."""
+        return all(str(symbol) in self._dims for symbol in expression(number).free_symbols)
 
     def _scalar(self, node: fx.Node) -> Value:
         for id, known in self.scalars.items():  # noqa: A001
             if known is node:
                 return Value(self, id)
-        scalar = self._record("scalar", (), (f"{node.name}_value", "f64"))
+        type = "i64" if isinstance(node.meta["val"], torch.SymInt) else "f64"  # noqa: A001
+        scalar = self._record("scalar", (), (f"{node.name}_value", type))
         self.scalars[scalar.id] = node
         return scalar
 
@@ -164,8 +173,16 @@ class Builder:
     def op(self, name: str, *operands: Value | Number) -> Value:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
         type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
-        ids = tuple(v.id if isinstance(v, Value) else self.constant(v, type).id for v in operands)
-        return self._record("elementwise", ids, (name,))
+        values = [v if isinstance(v, Value) else self.constant(v, type) for v in operands]
+        tensors = [v for v in values if v.rank > 0]
+        if len(tensors) == 1 and tensors[0].id in self._regrouped:
+            base = self._regrouped[tensors[0].id]
+            result = self._elementwise(name, [base if v is tensors[0] else v for v in values])
+            return self.regroup(result, tensors[0].shape)
+        return self._elementwise(name, values)
+
+    def _elementwise(self, name: str, operands: Sequence[Value]) -> Value:
+        return self._record("elementwise", tuple(v.id for v in operands), (name,))
 
     def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
         """`a` where the boolean `condition` holds, else `b`. One of the two is a Value."""
@@ -211,6 +228,9 @@ class Builder:
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
         if value.type == type:
             return value
+        base = self._regrouped.get(value.id)
+        if base is not None:
+            return self.regroup(self.cast(base, type), value.shape)
         return self._record("cast", (value.id,), (type,))
 
     def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
@@ -234,7 +254,16 @@ class Builder:
         shape = list(shape)
         if value.shape == shape:
             return value
+        recipe = self.recipes[value.id]
+        if recipe.method == "expand" and not self.graph.shape(recipe.operands[0]):
+            return self.expand(Value(self, recipe.operands[0]), shape)  # one number everywhere
         return self._record("reshape", (value.id,), (shape,))
+
+    def regroup(self, value: Value, shape: Sequence[Size]) -> Value:
+        """A reshape that later operations on this value alone are done before: they join the kernel that makes it."""
+        reshaped = self.reshape(value, shape)
+        self._regrouped[reshaped.id] = value
+        return reshaped
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)
@@ -248,11 +277,16 @@ class Builder:
             return value
         return self._record("permute", (value.id,), (axes,))
 
-    def input(self, name: str, tensor: torch.Tensor) -> Value:
+    def input(self, node: fx.Node) -> Value:
         """A tensor that comes from outside the Graph. Raises Declined when the core has no such tensor."""
+        tensor = node.meta["val"]
         self.check(tensor)
         shape = self.symbols.shape(tensor.shape)
-        return self._record("input", (), (name, NAMES[tensor.dtype], shape))
+        for size in tensor.shape:
+            self._dims.update(str(symbol) for symbol in expression(size).free_symbols)
+        value = self._record("input", (), (node.name, NAMES[tensor.dtype], shape))
+        self.inputs[value.id] = node
+        return value
 
     def check(self, tensor: torch.Tensor) -> None:
         """Raises Declined unless the core has tensors like this one."""

@@ -14,67 +14,24 @@ from torch._decomp import get_decompositions
 
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 
-_NAMES = [
-    "addr",
-    "binary_cross_entropy",
-    "binary_cross_entropy_backward",
-    "binary_cross_entropy_with_logits",
-    "elu_backward",
-    "fill.Tensor",
-    "glu",
-    "glu_backward",
-    "hardsigmoid_backward",
-    "hardswish_backward",
-    "hardtanh_backward",
-    "huber_loss",
-    "huber_loss_backward",
-    "isclose",
-    "leaky_relu_backward",
-    "linspace",
-    "log_sigmoid_backward",
-    "logit_backward",
-    "mish_backward",
-    "mse_loss_backward",
-    "native_batch_norm",
-    "native_batch_norm_backward",
-    "native_dropout_backward",
-    "native_group_norm_backward",
-    "native_layer_norm_backward",
-    "_fused_rms_norm_backward",
-    "_prelu_kernel_backward",
-    "_native_batch_norm_legit",
-    "_native_batch_norm_legit_functional",
-    "cudnn_batch_norm",
-    "_batch_norm_with_update",
-    "_batch_norm_with_update_functional",
-    "smooth_l1_loss",
-    "smooth_l1_loss_backward",
-    "soft_margin_loss",
-    "soft_margin_loss_backward",
-    "softplus_backward",
-    "softshrink_backward",
-    "hardshrink_backward",
-    "special_entr",
-    "special_log_ndtr",
-    "special_ndtr",
-    "celu_backward",
-    "rrelu_with_noise_backward",
-    "l1_loss",
-    "dist",
-    "_weight_norm_interface",
-    "std_mean.default",
-    "var_mean.default",
-    "std_mean.dim",
-    "var_mean.dim",
-    "norm_except_dim",
-    "renorm",
-]
+_NAMES = """
+addr binary_cross_entropy binary_cross_entropy_backward binary_cross_entropy_with_logits elu_backward
+fill.Tensor glu glu_backward hardsigmoid_backward hardswish_backward hardtanh_backward huber_loss
+huber_loss_backward isclose leaky_relu_backward linspace log_sigmoid_backward logit_backward mish_backward
+mse_loss_backward native_batch_norm native_batch_norm_backward native_dropout_backward
+native_group_norm_backward native_layer_norm_backward _fused_rms_norm_backward _prelu_kernel_backward
+_native_batch_norm_legit _native_batch_norm_legit_functional cudnn_batch_norm _batch_norm_with_update
+_batch_norm_with_update_functional smooth_l1_loss smooth_l1_loss_backward soft_margin_loss
+soft_margin_loss_backward softplus_backward softshrink_backward hardshrink_backward special_entr
+special_log_ndtr special_ndtr celu_backward rrelu_with_noise_backward l1_loss dist _weight_norm_interface
+std_mean.default var_mean.default std_mean.dim var_mean.dim norm_except_dim renorm
+"""
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """The table for AOTAutograd: the list above, less what aten/ builds itself."""
     packets: list[Any] = []
-    for name in _NAMES:
+    for name in _NAMES.split():
         packet, _, overload = name.partition(".")
         found = getattr(torch.ops.aten, packet, None)
         if found is not None:

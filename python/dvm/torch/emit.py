@@ -35,6 +35,7 @@ _FUNCTIONS = {
     aten.mm.default: torch.mm,
     aten.bmm.default: torch.bmm,
     aten.addmm.default: torch.addmm,
+    aten.linear.default: torch.nn.functional.linear,
     aten._unsafe_view.default: torch.Tensor.view,
 }
 _SIGNS = {
@@ -52,7 +53,14 @@ Run = Callable[[list[Any]], Any]
 class Emitter:
     """The source of one function and the objects it names."""
 
-    def __init__(self, graph: fx.Graph, part: Partition, segments: dict[int, Compiled]) -> None:
+    def __init__(
+        self,
+        module: fx.GraphModule,
+        graph: fx.Graph,
+        part: Partition,
+        segments: dict[int, Compiled],
+    ) -> None:
+        self.module = module  # holds the constants that the graph names
         self.graph = graph
         self.part = part
         self.segments = segments
@@ -126,7 +134,9 @@ class Emitter:
         for symbol in compiled.sizes:
             expr = self.part.builder.symbols.opaque.get(symbol, sympy.Symbol(symbol))
             arguments.append(self._expression(expr))
-        arguments.extend(f"float({self._name(node)})" for node in compiled.numbers)
+        for node in compiled.numbers:
+            whole = isinstance(node.meta["val"], torch.SymInt)
+            arguments.append(self._code(node) if whole else f"float({self._code(node)})")
         self.reads.update(self.names[node] for node in compiled.tensors)
         results = ", ".join(self._name(node) for node in compiled.outputs)
         self._statement(f"{results} = {kernel}({', '.join(arguments)})")
@@ -164,7 +174,7 @@ class Emitter:
 
     def _call(self, node: fx.Node) -> str:
         if node.op == "get_attr":
-            self.scope[f"{node.name}_attribute"] = _attribute(self.graph.owning_module, node)
+            self.scope[f"{node.name}_attribute"] = _attribute(self.module, node)
             return f"{node.name}_attribute"
         if node.op == "call_module" or node.op == "call_method":
             raise NotImplementedError(f"[dvm] a graph with a {node.op} is not an ATen graph")

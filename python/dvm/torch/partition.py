@@ -93,37 +93,13 @@ class Partition:
 
 
 # Nodes that torch runs though nothing is lost by it: they hold no arithmetic on tensors.
-_UNCOUNTED = frozenset(
-    [
-        "slice",
-        "select",
-        "as_strided",
-        "diagonal",
-        "unfold",
-        "split",
-        "split_with_sizes",
-        "chunk",
-        "unbind",
-        "view",
-        "copy_",
-        "empty",
-        "empty_like",
-        "empty_strided",
-        "empty_permuted",
-        "new_empty",
-        "new_empty_strided",
-        "sym_size",
-        "sym_stride",
-        "sym_numel",
-        "sym_storage_offset",
-        "sym_constrain_range",
-        "sym_constrain_range_for_size",
-        "_assert_scalar",
-        "_assert_async",
-        "_assert_tensor_metadata",
-        "_local_scalar_dense",
-    ]
-)
+_UNCOUNTED_NAMES = """
+slice select as_strided diagonal unfold split split_with_sizes chunk unbind view copy_ empty empty_like
+empty_strided empty_permuted new_empty new_empty_strided sym_size sym_stride sym_numel sym_storage_offset
+sym_constrain_range sym_constrain_range_for_size _assert_scalar _assert_async _assert_tensor_metadata
+_local_scalar_dense
+"""
+_UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
 _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
 
@@ -230,7 +206,7 @@ def _from_outside(b: Builder, node: fx.Node) -> None:
     tensor = node.meta.get("val")
     if isinstance(tensor, torch.Tensor):
         try:
-            b.values[node] = b.input(node.name, tensor)
+            b.values[node] = b.input(node)
         except Declined:
             return  # whatever reads it will be declined in turn
 

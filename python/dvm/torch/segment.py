@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import fx
 
 from dvm import _core
-from dvm.torch.builder import Recipe, Value, make
+from dvm.torch.builder import Builder, Value, make
 from dvm.torch.partition import Partition, Segment
 from dvm.torch.symbols import memory_order
 
@@ -44,12 +44,12 @@ def compile_segment(part: Partition, segment: Segment, name: str) -> Compiled:
         value = builder.values[node]
         if isinstance(value, Value):
             wanted.append((node, value.id))
-    needed = _needed([value for _, value in wanted], given, builder.recipes)
+    needed = _needed([value for _, value in wanted], given, builder)
     return _Assembly(part, name, given, needed).compile(wanted)
 
 
-def _needed(roots: list[int], given: dict[int, fx.Node], recipes: dict[int, Recipe]) -> list[int]:
-    """The values that make `roots` from what is given, operands first."""
+def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> list[int]:
+    """The values that make `roots` from what is given, operands first. An input that is met on the way is given."""
     needed: set[int] = set()
     pending = list(roots)
     while pending:
@@ -57,8 +57,10 @@ def _needed(roots: list[int], given: dict[int, fx.Node], recipes: dict[int, Reci
         if value in needed:
             continue
         needed.add(value)
+        if value in builder.inputs:
+            given.setdefault(value, builder.inputs[value])
         if value not in given:
-            pending.extend(recipes[value].operands)
+            pending.extend(builder.recipes[value].operands)
     return sorted(needed)  # a value is made after its operands
 
 

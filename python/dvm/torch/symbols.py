@@ -105,6 +105,12 @@ def memory_order(shape: Sequence[IntLike], strides: Sequence[IntLike]) -> tuple[
     return tuple(order)
 
 
+def is_contiguous(tensor: torch.Tensor) -> bool:
+    """Whether the tensor is known to be dense in the order of its axes."""
+    order = memory_order(tensor.shape, tensor.stride())
+    return order is not None and list(order) == sorted(order)
+
+
 def _equal(a: sympy.Expr, b: sympy.Expr) -> bool:
     if a == b:
         return True

@@ -128,20 +128,21 @@ def group_norm(
     size = b.symbols.size
     per_group = shape[1] // groups
     spatial = b.symbols.shape(shape[2:])
-    value = b.compute(x)
-    grouped = b.reshape(value, [size(shape[0]), groups, size(per_group), *spatial])
-    axes = list(range(2, grouped.rank))
+    # Reshape what comes as it comes: between a conversion and the kernel a reshape would keep the two apart.
+    grouped = b.reshape(b.value(x), [size(shape[0]), groups, size(per_group), *spatial])
+    value = b.cast(grouped, b.common_type(x))
+    axes = list(range(2, value.rank))
     count = b.count([per_group, *shape[2:]], value.type)
-    mean = b.reduce("sum", grouped, axes) / count
-    variance = b.reduce("sum", b.op("square_diff", grouped, mean), axes) / count
+    mean = b.reduce("sum", value, axes) / count
+    variance = b.reduce("sum", b.op("square_diff", value, mean), axes) / count
     scale = b.op("rsqrt", variance + b.number(eps, value.type))
-    normal = b.op("sub_mul", grouped, mean, scale)
+    normal = b.op("sub_mul", value, mean, scale)
     parameter_shape = [groups, size(per_group), *([1] * len(spatial))]
     parameters = [
-        None if p is None else b.reshape(b.cast(b.value(p), value.type), parameter_shape)
+        None if p is None else b.cast(b.reshape(b.value(p), parameter_shape), value.type)
         for p in (weight, bias)
     ]
-    result = b.reshape(_affine(b, normal, *parameters), value.shape)
+    result = b.regroup(_affine(b, normal, *parameters), b.symbols.shape(shape))
     statistics = [size(shape[0]), groups]
     return result, b.reshape(mean, statistics), b.reshape(scale, statistics)
 

@@ -1,0 +1,112 @@
+"""What must be one kernel is one kernel, as explain() tells it."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from torch.nn import functional  # noqa: E402
+
+from dvm.torch import explain  # noqa: E402
+
+
+def rms_norm(x, weight):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * weight
+
+
+def residual_norm(x, residual, weight, bias):
+    return functional.layer_norm(x + residual, (x.shape[-1],), weight, bias)
+
+
+def masked_softmax(x, mask):
+    return torch.softmax(x.masked_fill(mask, float("-inf")) * 0.125, -1)
+
+
+def swiglu(gate, up):
+    return functional.silu(gate) * up
+
+
+def cross_entropy_forward(x):
+    return x - x.logsumexp(-1, keepdim=True)
+
+
+X = torch.randn(6, 24)
+WEIGHT, BIAS = torch.randn(24), torch.randn(24)
+
+ONE_KERNEL = {
+    "softmax": (lambda x: torch.softmax(x, -1), X),
+    "softmax over columns": (lambda x: torch.softmax(x, 0), X),
+    "log_softmax": (lambda x: torch.log_softmax(x, -1), X),
+    "masked softmax": (masked_softmax, X, X > 0),
+    "layer_norm": (lambda x, w, b: functional.layer_norm(x, (24,), w, b), X, WEIGHT, BIAS),
+    "layer_norm over two axes": (
+        lambda x: functional.layer_norm(x, x.shape[1:]),
+        torch.randn(3, 4, 5),
+    ),
+    "rms_norm": (rms_norm, X, WEIGHT),
+    "torch's rms_norm": (lambda x, w: functional.rms_norm(x, (24,), w, 1e-6), X, WEIGHT),
+    "residual and norm": (residual_norm, X, X + 1, WEIGHT, BIAS),
+    "group_norm": (
+        lambda x: functional.group_norm(x, 4, torch.ones(8), torch.zeros(8)),
+        torch.randn(2, 8, 5),
+    ),
+    "batch_norm": (
+        lambda x: functional.batch_norm(x, torch.zeros(8), torch.ones(8)),
+        torch.randn(2, 8, 5),
+    ),
+    "var": (lambda x: x.var(-1), X),
+    "std": (lambda x: x.std(0), X),
+    "var_mean": (lambda x: torch.var_mean(x, -1), X),
+    "logsumexp": (lambda x: x.logsumexp(-1), X),
+    "cross entropy": (cross_entropy_forward, X),
+    "normalize": (lambda x: functional.normalize(x, dim=-1), X),
+    "argmax": (lambda x: x.argmax(-1), X),
+    "max with index": (lambda x: x.max(-1), X),
+    "gelu": (lambda x, b: functional.gelu(x + b), X, BIAS),
+    "swiglu": (swiglu, X, X + 1),
+    "chain": (lambda x: ((x * 2 + 1).sigmoid() - 0.5).tanh().abs(), X),
+    "two outputs": (lambda x: (x + 1, x * 2), X),
+}
+
+
+@pytest.mark.parametrize("name", ONE_KERNEL)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_is_one_kernel(name, dtype):
+    function, *arguments = ONE_KERNEL[name]
+    if dtype != torch.float32 and "batch_norm" in name:
+        pytest.skip("its statistics are f32 here")
+    arguments = [a.to(dtype) if a.is_floating_point() else a for a in arguments]
+    with torch.no_grad():
+        account = explain(function, *arguments)
+    assert account.fallbacks == []
+    assert [kernel["name"] for kernel in account.kernels] == [account.kernels[0]["name"]], str(
+        account
+    )
+
+
+def test_an_encoder_layer_is_matrix_products_and_one_kernel_between_them():
+    layer = torch.nn.TransformerEncoderLayer(
+        16, 2, 32, batch_first=True, activation="gelu", dropout=0.0
+    )
+
+    def run(x):
+        # Through the parts, as the module itself would call a fused inference kernel.
+        x = layer.norm1(x + layer.self_attn(x, x, x, need_weights=False)[0])
+        return layer.norm2(x + layer.linear2(functional.gelu(layer.linear1(x))))
+
+    with torch.no_grad():
+        account = explain(run, torch.randn(2, 5, 16))
+    names = {fallback["name"] for fallback in account.fallbacks}
+    assert names <= {
+        "aten.addmm.default",
+        "aten.linear.default",
+        "aten.mm.default",
+        "aten.bmm.default",
+        "aten._scaled_dot_product_flash_attention_for_cpu.default",
+    }
+    gelu = [kernel for kernel in account.kernels if "gelu" in kernel["ops"]]
+    norms = [kernel for kernel in account.kernels if "rsqrt" in kernel["ops"]]
+    assert len(gelu) == 1
+    assert len(norms) == 2
+    assert all(kernel["ops"].count("sum") == 2 for kernel in norms)
