@@ -11,7 +11,8 @@
 namespace dvm {
 namespace {
 
-std::string number(double value) {
+template <class T>
+std::string number(T value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   char text[64];

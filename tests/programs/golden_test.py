@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from dvm import _core
 
 FOLDER = Path(__file__).parent
