@@ -94,6 +94,9 @@ class Builder:
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
         self._regrouped: dict[int, Value] = {}  # result of regroup() -> its operand
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
+        self.roundings: set[int] = (
+            set()
+        )  # conversions to a narrow float that a kernel may leave out
         self._constants: dict[tuple[type, str, str], Value] = {}
 
     # Operands.
@@ -303,9 +306,10 @@ class Builder:
         """`value` with the type and shape that torch says the result has."""
         self.check(tensor)
         type = NAMES[tensor.dtype]  # noqa: A001
-        if self.numerics == "eager" and type in ("f16", "bf16") and value.type == "f32":
-            value = self.op(f"round_{type}", value)
+        rounds = type in ("f16", "bf16") and value.type == "f32"
         value = self.cast(value, type)
+        if rounds and self.numerics == "fast":
+            self.roundings.add(value.id)
         shape = self.symbols.shape(tensor.shape)
         if value.rank != len(shape) or any(
             mine == 1 and wanted != 1 for mine, wanted in zip(value.shape, shape, strict=True)

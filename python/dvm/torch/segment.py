@@ -60,8 +60,18 @@ def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> li
         if value in builder.inputs:
             given.setdefault(value, builder.inputs[value])
         if value not in given:
-            pending.extend(builder.recipes[value].operands)
+            pending.extend(_operands(value, given, builder))
     return sorted(needed)  # a value is made after its operands
+
+
+def _operands(value: int, given: dict[int, fx.Node], builder: Builder) -> tuple[int, ...]:
+    """The operands of a value, without a rounding to a narrow float that is widened again on the spot."""
+    recipe = builder.recipes[value]
+    if recipe.method == "cast" and recipe.arguments == ("f32",):
+        (narrow,) = recipe.operands
+        if narrow in builder.roundings and narrow not in given:
+            return builder.recipes[narrow].operands
+    return recipe.operands
 
 
 class _Assembly:
@@ -84,7 +94,10 @@ class _Assembly:
         for value in self.needed:
             if value not in self.mine:
                 recipe = self.recipes[value]
-                operands = [self.mine[operand] for operand in recipe.operands]
+                operands = [
+                    self.mine[operand]
+                    for operand in _operands(value, self.given, self.part.builder)
+                ]
                 self.mine[value] = make(self.graph, recipe.method, operands, recipe.arguments)
         copied = self._outputs(wanted)
         executable = _core.Executable(self.graph)
