@@ -37,7 +37,8 @@ def dvm(
     `options` are the fields of `dvm.torch.options.Options`.
     """
     parsed = Options.parse(mode, options)
-    return _aot(parsed)(gm, example_inputs)
+    compiled: Callable[..., Any] = _aot(parsed)(gm, example_inputs)
+    return compiled
 
 
 @functools.cache

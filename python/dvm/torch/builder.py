@@ -89,7 +89,7 @@ class Builder:
         self.symbols = Symbols()
         self.numerics = numerics
         self.recipes: dict[int, Recipe] = {}
-        self.values: dict[fx.Node, Value | tuple[Value | None, ...]] = {}
+        self.values: dict[fx.Node, Value | tuple[Value, ...]] = {}
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
         self._regrouped: dict[int, Value] = {}  # result of regroup() -> its operand

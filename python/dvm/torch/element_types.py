@@ -58,13 +58,8 @@ def promote(tensors: Iterable[torch.Tensor], numbers: Iterable[type]) -> torch.d
         dtype = {bool: torch.bool, int: torch.int64}.get(kind, torch.get_default_dtype())
         known = groups[2]
         groups[2] = dtype if known is None else torch.promote_types(known, dtype)
-    result: torch.dtype | None = None
-    for dtype in groups:
-        if dtype is None:
-            continue
-        if result is None:
-            result = dtype
-        elif _category(dtype) > _category(result):
+    result, *others = [dtype for dtype in groups if dtype is not None]
+    for dtype in others:
+        if _category(dtype) > _category(result):
             result = torch.promote_types(result, dtype)
-    assert result is not None, "an operation without operands"
     return result

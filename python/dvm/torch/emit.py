@@ -14,14 +14,14 @@ import sympy
 import torch
 from torch import fx
 
-from dvm.torch.partition import Partition, Role
+from dvm.torch.partition import Partition, Role, packet_name
 from dvm.torch.segment import Compiled
 from dvm.torch.symbols import expression, python_text
 
 aten = torch.ops.aten
 
 # Where torch has a method or function for an overload, it is half a microsecond faster to call.
-_METHODS = {
+_METHODS: dict[Any, str] = {
     aten.view.default: "view",
     aten.t.default: "t",
     aten.transpose.int: "transpose",
@@ -31,14 +31,14 @@ _METHODS = {
     aten.squeeze.dim: "squeeze",
     aten.select.int: "select",
 }
-_FUNCTIONS = {
+_FUNCTIONS: dict[Any, Callable[..., Any]] = {
     aten.mm.default: torch.mm,
     aten.bmm.default: torch.bmm,
     aten.addmm.default: torch.addmm,
     aten.linear.default: torch.nn.functional.linear,
     aten._unsafe_view.default: torch.Tensor.view,
 }
-_SIGNS = {
+_SIGNS: dict[Any, str] = {
     operator.add: "+",
     operator.sub: "-",
     operator.mul: "*",
@@ -110,9 +110,9 @@ class Emitter:
             if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
                 self.symbols.setdefault(str(value.node.expr), name)
         for node in placeholders:
-            self._learn_sizes(node, eager=False)
+            self._learn_sizes(node)
 
-    def _learn_sizes(self, node: fx.Node, *, eager: bool) -> None:
+    def _learn_sizes(self, node: fx.Node) -> None:
         """Takes from the shape of a tensor the symbols that nothing else has told."""
         value = node.meta.get("val")
         if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
@@ -120,12 +120,12 @@ class Emitter:
         if not isinstance(value, torch.Tensor):
             return
         for axis, size in enumerate(value.shape):
-            if isinstance(size, torch.SymInt):
-                symbol = expression(size)
-                if symbol.is_Symbol and str(symbol) not in self.symbols:
-                    variable = f"size_{symbol}"
-                    self.symbols[str(symbol)] = variable
-                    self._statement(f"{variable} = {self._name(node)}.size({axis})")
+            symbol = expression(size)
+            if symbol.is_Symbol and str(symbol) not in self.symbols:
+                variable = f"size_{symbol}"
+                self.symbols[str(symbol)] = variable
+                self.reads.add(self._name(node))
+                self._statement(f"{variable} = {self._name(node)}.size({axis})")
 
     def _segment(self, time: int, compiled: Compiled) -> None:
         kernel = f"segment_{time // 2}"
@@ -157,14 +157,14 @@ class Emitter:
             self._statement(f"{name} = {made}.fill_({number})")
             return
         self._statement(f"{name} = {self._call(node)}")
-        self._learn_sizes(node, eager=True)
+        self._learn_sizes(node)
 
     def _fills(self, node: fx.Node) -> bool:
         return node.target not in _POSITIONS
 
     def _filling(self, node: fx.Node) -> str:
         """The number that a creating operation fills its tensor with."""
-        packet = node.target._schema.name.removeprefix("aten::")
+        packet = packet_name(node)
         if "zeros" in packet:
             return "0"
         if "ones" in packet:
@@ -180,13 +180,14 @@ class Emitter:
             raise NotImplementedError(f"[dvm] a graph with a {node.op} is not an ATen graph")
         arguments = [self._code(argument) for argument in node.args]
         named = [f"{key}={self._code(value)}" for key, value in node.kwargs.items()]
-        method = _METHODS.get(node.target)
+        target: Any = node.target
+        method = _METHODS.get(target)
         if method is not None and not named:
             return f"{arguments[0]}.{method}({', '.join(arguments[1:])})"
-        sign = _SIGNS.get(node.target)
+        sign = _SIGNS.get(target)
         if sign is not None and len(arguments) == 2:
             return f"{arguments[0]} {sign} {arguments[1]}"
-        target = _FUNCTIONS.get(node.target, node.target)
+        target = _FUNCTIONS.get(target, target)
         if isinstance(target, torch._ops.OpOverload):
             target = target._op if _plain(target) else target
         function = f"{node.name}_function"

@@ -173,9 +173,15 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
         return Role.TORCH, reason if role is Role.CORE else ""
     if not overload:
         return Role.TORCH, "it is not an ATen operation"
-    if node.target._schema.name.removeprefix("aten::") in _UNCOUNTED:
+    if packet_name(node) in _UNCOUNTED:
         return Role.TORCH, ""
     return Role.TORCH, "the core has no such operation"
+
+
+def packet_name(node: fx.Node) -> str:
+    """The name of an ATen operation without its overload: `add` for aten.add.Tensor."""
+    assert isinstance(node.target, torch._ops.OpOverload)
+    return node.target._schema.name.removeprefix("aten::")
 
 
 def _has_tensor(value: Any) -> bool:

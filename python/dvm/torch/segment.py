@@ -105,7 +105,7 @@ class _Assembly:
         return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
 
     def _inputs(self) -> list[fx.Node]:
-        tensors = []
+        tensors: list[fx.Node] = []
         for value in self.needed:
             node = self.given.get(value)
             if node is None:
@@ -136,7 +136,7 @@ class _Assembly:
         return missing
 
     def _numbers(self) -> list[fx.Node]:
-        numbers = []
+        numbers: list[fx.Node] = []
         for value in self.needed:
             recipe = self.recipes[value]
             if recipe.method == "scalar" and value not in self.given:
@@ -145,7 +145,7 @@ class _Assembly:
         return numbers
 
     def _outputs(self, wanted: list[tuple[fx.Node, int]]) -> list[fx.Node]:
-        copied = []
+        copied: list[fx.Node] = []
         written: set[int] = set()
         for node, whole in wanted:
             value = self.mine[whole]

@@ -211,8 +211,8 @@ def addcmul(b: Builder, node: fx.Node, x: Any, y: Any, z: Any, value: Any = 1) -
 
 @lowers(COMPUTED, aten.addcdiv.default)
 def addcdiv(b: Builder, node: fx.Node, x: Any, y: Any, z: Any, value: Any = 1) -> Value:
-    x, y, z = b.operands(x, y, z, to_float=True)
-    return x + _scaled(b, y, value) / z
+    first, second, third = b.operands(x, y, z, to_float=True)
+    return first + _scaled(b, second, value) / third
 
 
 @lowers(COMPUTED, aten.lerp.Scalar, aten.lerp.Tensor)

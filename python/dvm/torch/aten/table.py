@@ -8,9 +8,10 @@ says they have. A function that cannot build its arguments raises Declined with 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 Build = Callable[..., Any]
+AnyBuild = TypeVar("AnyBuild", bound=Build)
 
 COMPUTED: dict[Any, Build] = {}
 """Operations with arithmetic of their own."""
@@ -25,8 +26,10 @@ COPIES: dict[Any, Build] = {}
 """Operations that copy their operand as it is: nothing inside a kernel, torch's own copy elsewhere."""
 
 
-def lowers(table: dict[Any, Build], *overloads: Any) -> Callable[[Build], Build]:
-    def register(build: Build) -> Build:
+def lowers(table: dict[Any, Build], *overloads: Any) -> Callable[[AnyBuild], AnyBuild]:
+    """Enters the decorated function into `table` for every overload."""
+
+    def register(build: AnyBuild) -> AnyBuild:
         for overload in overloads:
             assert overload not in table, f"{overload} is built twice"
             table[overload] = build
