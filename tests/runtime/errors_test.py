@@ -109,13 +109,13 @@ def test_scalars_at_their_limits(element, value):
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        (np.empty((2, 2), np.float32), "has shape (2, 2), the result has (2, 3)"),
-        (np.empty((2, 3), np.float64), "is f64, the result is f32"),
+        (np.zeros((2, 2), np.float32), "has shape (2, 2), the result has (2, 3)"),
+        (np.zeros((2, 3), np.float64), "is f64, the result is f32"),
         (X, "overlaps input x"),
         (np.broadcast_to(np.float32(0), (2, 3)), "is read-only"),
         ((X, X), "[out] 2 tensors came, add has 1 results"),
     ],
-    ids=str,
+    ids=["shape", "type", "overlap", "read-only", "count"],
 )
 def test_out(out, message):
     with pytest.raises(ValueError, match=re.escape(message)):
