@@ -96,7 +96,7 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     }
     Buffer<std::uint64_t, 32> values(launch.scalars.size());
     for (std::size_t i = 0; i < launch.scalars.size(); ++i) values[i] = scalars[launch.scalars[i]];
-    cpu::run(launch.words, {arguments.data(), values.data()}, threads);
+    cpu::run(launch.routine, {arguments.data(), values.data()}, threads);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cpu/dispatch.h"
 #include "isa/encode.h"
 #include "runtime/arena.h"
 #include "schedule/schedule.h"
@@ -296,6 +297,7 @@ class Planner {
       }
       plan_.build_time.bind_us += watch_.lap();
       launch.words = encode(stage.program);
+      launch.routine.bind(launch.words, *cpu::isa().kernels);
       plan_.build_time.encode_us += watch_.lap();
       if (programs_ != nullptr) programs_->push_back(std::move(stage.program));
     }
@@ -339,8 +341,8 @@ std::size_t LaunchPlan::bytes() const {
   std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
                       launches.capacity() * sizeof(Launch);
   for (const Launch& launch : launches) {
-    total += launch.words.capacity() * sizeof(launch.words[0]) +
-             launch.arguments.capacity() * sizeof(Place) +
+    total += launch.words.capacity() * sizeof(launch.words[0]) + launch.routine.bytes() -
+             sizeof(launch.routine) + launch.arguments.capacity() * sizeof(Place) +
              launch.scalars.capacity() * sizeof(launch.scalars[0]);
   }
   return total;

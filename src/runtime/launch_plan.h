@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "cpu/routine.h"
 #include "runtime/binding.h"
 #include "runtime/flow.h"
 #include "runtime/layout.h"
@@ -22,6 +23,7 @@ struct Place {
 
 struct Launch {
   std::vector<std::uint64_t> words;   // the encoded Program
+  cpu::Routine routine;               // the same, bound to this CPU; it points into `words`
   std::vector<Place> arguments;       // one per tensor argument
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
   int kernel = -1;  // number in the Fusion; -1 for a copy that no Kernel asked for
@@ -38,11 +40,14 @@ struct OutputPlan {
 struct BuildTime {
   double bind_us = 0;      // sizes to dimensions, views, arena
   double schedule_us = 0;  // Kernels to Programs
-  double encode_us = 0;    // Programs to words
+  double encode_us = 0;    // Programs to words, bound to the CPU
   double total_us() const { return bind_us + schedule_us + encode_us; }
 };
 
 struct LaunchPlan {
+  LaunchPlan() = default;
+  LaunchPlan(LaunchPlan&&) = default;  // no copies: see Launch::routine
+
   std::vector<OutputPlan> outputs;
   std::vector<Launch> launches;
   std::int64_t arena_bytes = 0;
