@@ -74,24 +74,19 @@ void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& ker
 }
 
 void bind_reduction(Step& step, const Kernel* variants, const KernelTable& kernels, Domain domain) {
-  // Strides of the results and of what goes with them, along what is left of the tile.
-  const bool across_rows = domain == Domain::kCol;
+  // The results, and the second accumulators, do not move along what is reduced inside the tile. A result for every
+  // element (kTile: only axes outside the tile are reduced) is folded as a row of columns.
   for (int k : {0, 2}) {
-    if (k > step.operands) continue;
-    if (across_rows) {
-      step.outer_stride[k] = 0;
-    } else {
-      step.inner_stride[k] = 0;
-    }
+    if (domain == Domain::kCol || domain == Domain::kOne) step.outer_stride[k] = 0;
+    if (domain == Domain::kRow || domain == Domain::kOne) step.inner_stride[k] = 0;
   }
-  if (domain == Domain::kOne) {
-    for (int k : {0, 2}) step.outer_stride[k] = step.inner_stride[k] = 0;
-    flatten(step);
-  }
-  step.contiguous = variants[across_rows ? kFoldOuter : kFoldInner];
+  if (domain == Domain::kOne || domain == Domain::kTile) flatten(step);
+  const bool inner = domain == Domain::kRow || domain == Domain::kOne;
+  step.contiguous = variants[inner ? kFoldInner : kFoldOuter];
   const bool unit = step.inner <= 1 || step.inner_stride[1] == step.element_bytes[1];
   const bool whole_elements = step.outer_stride[1] % step.element_bytes[1] == 0;
-  step.kernel = unit && whole_elements ? step.contiguous : kernels.expand_reduction;
+  const bool rows = domain != Domain::kTile || step.outer == 1;
+  step.kernel = unit && whole_elements && rows ? step.contiguous : kernels.expand_reduction;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// One launch binds the program to a Routine on the calling thread; the blocks are then shared out among the threads in
+// A launch runs a Routine: the blocks are shared out among the threads in
 // contiguous ranges. A thread has scratch memory and a table of addresses of its own; walking on moves the addresses
 // of the slots that move, and running a tile is calling one kernel per instruction.
 #include "cpu/interpreter.h"
@@ -9,7 +9,6 @@
 #include <new>
 
 #include "cpu/parallel.h"
-#include "cpu/routine.h"
 
 namespace dvm::cpu {
 namespace {
@@ -187,10 +186,7 @@ int threads_for(const Routine& routine, int most) {
 
 }  // namespace
 
-void run(std::span<const Word> words, const Launch& launch, int threads) {
-  // Routines are not shared between launches: binding one costs less than finding it would.
-  thread_local Routine routine;
-  routine.bind(words, *isa().kernels);
+void run(const Routine& routine, const Launch& launch, int threads) {
   if (routine.blocks.total == 0) return;
   Work work{&routine, &launch};
   parallel(
@@ -199,6 +195,12 @@ void run(std::span<const Word> words, const Launch& launch, int threads) {
         run_share(*static_cast<const Work*>(context), thread, count);
       },
       &work);
+}
+
+void run(std::span<const Word> words, const Launch& launch, int threads) {
+  thread_local Routine routine;
+  routine.bind(words, *isa().kernels);
+  run(routine, launch, threads);
 }
 
 }  // namespace dvm::cpu

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "cpu/routine.h"
 #include "isa/words.h"
 
 namespace dvm::cpu {
@@ -17,5 +18,9 @@ struct Launch {
 /// Runs a verified program. `threads` is the most threads to use, 0 for as many as the caller may have; small work
 /// stays on the calling thread. Safe to call from several threads at once.
 void run(std::span<const Word> words, const Launch& launch, int threads = 0);
+
+/// The same for a program that is bound already, for who runs it more than once. Any number of threads may run one
+/// Routine at once.
+void run(const Routine& routine, const Launch& launch, int threads = 0);
 
 }  // namespace dvm::cpu

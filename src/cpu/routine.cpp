@@ -107,6 +107,7 @@ void Routine::bind_steps(const ProgramWords& program, const KernelTable& kernels
     const bool rows_cut = (shape & 1) != 0, cols_cut = (shape & 2) != 0;
     steps[shape].clear();
     if ((rows_cut && !row_cut) || (cols_cut && !col_cut)) continue;
+    steps[shape].reserve(static_cast<std::size_t>(program.instructions()));
     const std::int64_t rows = tile_extent(program, program.row_axis(), rows_cut);
     const std::int64_t cols = tile_extent(program, program.col_axis(), cols_cut);
     for (int i = 0; i < program.instructions(); ++i) {
@@ -131,6 +132,16 @@ void Routine::estimate(const ProgramWords& program) {
             (section.kind == SectionKind::kEach ? static_cast<double>(chunks.total)
                                                 : static_cast<double>(parts));
   }
+}
+
+std::size_t Routine::bytes() const {
+  std::size_t total = sizeof(Routine) + sections.capacity() * sizeof(BoundSection);
+  for (const std::vector<Step>& shape : steps) total += shape.capacity() * sizeof(Step);
+  for (const Walk* walk : {&blocks, &chunks}) {
+    total += walk->slots.capacity() * sizeof(walk->slots[0]) +
+             (walk->unit.capacity() + walk->delta.capacity()) * sizeof(std::int64_t);
+  }
+  return total;
 }
 
 void Routine::bind(std::span<const Word> source, const KernelTable& kernels) {

@@ -40,6 +40,8 @@ class Routine {
  public:
   /// Binds `words`. Reuses memory of the last program it was bound to.
   void bind(std::span<const Word> words, const KernelTable& kernels);
+  /// What it occupies in memory.
+  std::size_t bytes() const;
 
   Walk blocks, chunks;
   // The digits of the tile's axes: which walk they are in, or neither.

@@ -7,7 +7,7 @@
 #include "isa/opcode.h"
 #include "isa/program.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 struct Step;
 
@@ -49,4 +49,4 @@ struct KernelTable {
   Kernel expand_reduction;
 };
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -1,8 +1,8 @@
 #include "cpu/kernels/elementwise.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_binary_f64(KernelTable& table) { install_rows<Type::f64, 2, false>(table); }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -1,7 +1,7 @@
 #include "cpu/kernels/elementwise.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_conversions(KernelTable& table) {
   install_rows<Type::f32, 1, true>(table);
@@ -16,4 +16,4 @@ void install_conversions(KernelTable& table) {
   install_rows<Type::i16, 1, true>(table);
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

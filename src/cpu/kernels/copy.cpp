@@ -5,7 +5,7 @@
 
 #include "cpu/kernels/transpose.h"
 
-namespace dvm {
+namespace dvm::cpu {
 namespace {
 
 template <class T>
@@ -140,4 +140,4 @@ void copy(Place dst, Place src, std::int64_t outer, std::int64_t inner, int elem
   }
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

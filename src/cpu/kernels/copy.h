@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace dvm {
+namespace dvm::cpu {
 
 struct Place {
   std::uintptr_t at;
@@ -14,4 +14,4 @@ struct Place {
 /// dst[i][j] = src[i][j]. `dst` has a place of its own for every element.
 void copy(Place dst, Place src, std::int64_t outer, std::int64_t inner, int element_bytes);
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -12,7 +12,7 @@
 #include "cpu/step.h"
 #include "semantics/semantics.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 // Elements per block for kernels over the types T...: enough for full vectors of the narrowest.
 template <class... T>
@@ -205,4 +205,4 @@ void install_rows(KernelTable& table) {
 #include "isa/elementwise.def"
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -6,7 +6,7 @@
 #include "cpu/kernels/copy.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 namespace {
 
 constexpr std::int64_t kPiece = 1024;  // elements
@@ -115,4 +115,4 @@ void install_expand(KernelTable& table) {
   table.expand_reduction = expand_reduction;
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

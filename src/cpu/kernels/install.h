@@ -3,7 +3,7 @@
 
 #include "cpu/step.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_unary_f32(KernelTable& table);
 void install_unary_f64(KernelTable& table);
@@ -19,4 +19,4 @@ void install_reductions(KernelTable& table);
 void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-namespace dvm {
+namespace dvm::cpu {
 
 inline constexpr int kLanesBytes = 64;
 
@@ -75,4 +75,4 @@ inline __attribute__((always_inline)) T join_lanes(const Lanes<T, kBytes>& lanes
   }
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

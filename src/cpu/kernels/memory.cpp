@@ -2,7 +2,7 @@
 #include "cpu/kernels/copy.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 namespace {
 
 void load(const Step& step, Data data) {
@@ -43,4 +43,4 @@ void install_memory(KernelTable& table) {
   table.kernels[opcode(Op::iota, Type::i64)][0] = iota;
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

@@ -11,7 +11,7 @@
 #include "cpu/kernels/types.h"
 #include "cpu/step.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 // Integers wrap, so their arithmetic is done unsigned.
 template <class T>
@@ -332,4 +332,4 @@ void install_folds(KernelTable& table) {
   table.kernels[opcode(Op::argmin, type)][kFoldOuter] = arg_outer<T, true>;
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

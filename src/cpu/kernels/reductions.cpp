@@ -1,7 +1,7 @@
 #include "cpu/kernels/install.h"
 #include "cpu/kernels/reduce.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_reductions(KernelTable& table) {
   install_folds<Type::f32>(table);
@@ -11,4 +11,4 @@ void install_reductions(KernelTable& table) {
   install_folds<Type::bool_>(table);
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

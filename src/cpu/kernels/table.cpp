@@ -5,21 +5,21 @@
 #define DVM_JOIN(a, b) DVM_JOIN_NAMES(a, b)
 
 extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
-  static const dvm::KernelTable* const table = [] {
-    auto* made = new dvm::KernelTable{};
-    dvm::install_unary_f32(*made);
-    dvm::install_unary_f64(*made);
-    dvm::install_unary_integers(*made);
-    dvm::install_binary_f32(*made);
-    dvm::install_binary_f64(*made);
-    dvm::install_binary_i32(*made);
-    dvm::install_binary_i64(*made);
-    dvm::install_binary_bool(*made);
-    dvm::install_ternary(*made);
-    dvm::install_conversions(*made);
-    dvm::install_reductions(*made);
-    dvm::install_memory(*made);
-    dvm::install_expand(*made);
+  static const dvm::cpu::KernelTable* const table = [] {
+    auto* made = new dvm::cpu::KernelTable{};
+    dvm::cpu::install_unary_f32(*made);
+    dvm::cpu::install_unary_f64(*made);
+    dvm::cpu::install_unary_integers(*made);
+    dvm::cpu::install_binary_f32(*made);
+    dvm::cpu::install_binary_f64(*made);
+    dvm::cpu::install_binary_i32(*made);
+    dvm::cpu::install_binary_i64(*made);
+    dvm::cpu::install_binary_bool(*made);
+    dvm::cpu::install_ternary(*made);
+    dvm::cpu::install_conversions(*made);
+    dvm::cpu::install_reductions(*made);
+    dvm::cpu::install_memory(*made);
+    dvm::cpu::install_expand(*made);
     return made;
   }();
   return table;

@@ -1,7 +1,7 @@
 #include "cpu/kernels/elementwise.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_ternary(KernelTable& table) {
   install_rows<Type::f32, 3, false>(table);
@@ -11,4 +11,4 @@ void install_ternary(KernelTable& table) {
   install_rows<Type::bool_, 3, false>(table);
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

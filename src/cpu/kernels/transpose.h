@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace dvm {
+namespace dvm::cpu {
 
 template <class T>
 inline T* row_of(T* base, std::int64_t i, std::int64_t stride) {
@@ -68,4 +68,4 @@ void transpose(T* dst, std::int64_t dst_stride, const T* src, std::int64_t src_s
   }
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu

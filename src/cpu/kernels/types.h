@@ -7,7 +7,7 @@
 #include "isa/type.h"
 #include "semantics/half.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 template <Type type>
 struct CTypeOf;
@@ -22,4 +22,4 @@ struct CTypeOf;
 template <Type type>
 using CType = typename CTypeOf<type>::type;
 
-}  // namespace dvm
+}  // namespace dvm::cpu

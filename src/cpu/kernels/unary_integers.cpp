@@ -1,7 +1,7 @@
 #include "cpu/kernels/elementwise.h"
 #include "cpu/kernels/install.h"
 
-namespace dvm {
+namespace dvm::cpu {
 
 void install_unary_integers(KernelTable& table) {
   install_rows<Type::i32, 1, false>(table);
@@ -9,4 +9,4 @@ void install_unary_integers(KernelTable& table) {
   install_rows<Type::bool_, 1, false>(table);
 }
 
-}  // namespace dvm
+}  // namespace dvm::cpu
