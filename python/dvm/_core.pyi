@@ -198,3 +198,14 @@ class Executable:
 
     @property
     def graph(self) -> Graph: ...
+
+class KernelFunction:
+    """
+    A function with one Executable per class of arguments. Calls that fit none of them go
+    to the method `_miss`, which a subclass has.
+    """
+
+    def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
+        """Runs the Executable of the class of these arguments, or calls `_miss`."""
+
+    def __init__(self, name: str, parameters: Sequence[str], defaults: tuple[Any, ...] = ()) -> None: ...

@@ -1,8 +1,8 @@
 """`@dvm.kernel`: a Python function over tensors, fused into kernels and run by the virtual machine.
 
 A kernel traces its function once per *class* of arguments (element types, ranks, which sizes are 1, and the values of
-keyword-only parameters) and compiles what it recorded; sizes stay symbols. Afterwards a call costs one look-up here
-and one in the Executable.
+keyword-only parameters) and compiles what it recorded; sizes stay symbols. Afterwards calls of that class run in C++
+(`KernelFunction`, the base of `Kernel`), and only what it does not know comes to `Kernel._miss`.
 """
 
 from __future__ import annotations
@@ -38,39 +38,36 @@ class Specialisation:
     """A kernel compiled for one class of arguments."""
 
     executable: _core.Executable
-    tensors: tuple[TensorClass, ...]  # of the Graph's inputs
-    inputs: tuple[int, ...]  # the parameters behind them
-    call: Callable[..., Any]  # takes the kernel's positional arguments and `out`
+    classes: tuple[ArgumentClass, ...]  # of the parameters
+    order: tuple[int, ...]  # the parameter behind every argument of the Executable
+    tuple_of_one: bool  # the function returned a tuple of a single result
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The parameters behind the Graph's inputs."""
+        return tuple(index for index in self.order if isinstance(self.classes[index], TensorClass))
+
+    def __call__(self, *args: Any, out: Any = None) -> Any:
+        """Runs the Executable with the arguments of the kernel."""
+        result = self.executable(*(args[index] for index in self.order), out=out)
+        return (result,) if self.tuple_of_one and out is None else result
 
 
-class Kernel:
-    """A compiled function. Call it with arrays (NumPy, torch, anything with DLPack) and numbers."""
+class Kernel(_core.KernelFunction):
+    """A compiled function. Call it with arrays (NumPy, torch, anything with DLPack) and numbers.
+
+    It returns one array or a tuple, of the library that the first array came from; `out=` takes arrays to fill
+    instead. Keyword-only parameters are constants: each value of theirs compiles its own version.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, function)
-        self.function = function
         self.name = function.__name__
         self.parameters, self.defaults, self.constants = _signature(function)
+        super().__init__(self.name, self.parameters, tuple(self.defaults.values()))
+        functools.update_wrapper(self, function)
+        self.function = function
         self._specialisations: dict[Any, Specialisation] = {}
-        self._only: Callable[..., Any] | None = (
-            None  # the call of the sole specialisation, tried before any look-up
-        )
         self._lock = threading.Lock()
-
-    def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
-        """Runs the kernel. Keyword-only parameters are constants: each value compiles its own version.
-
-        Returns one array or a tuple, of the library that the first array came from, or fills `out`.
-        """
-        only = self._only
-        if only is not None and not named:
-            # An Executable checks its inputs anyway and refuses what it was not compiled for, so that asking it
-            # costs less than finding out first.
-            try:
-                return only(*args) if out is None else only(*args, out=out)
-            except (TypeError, ValueError):
-                pass
-        return self._dispatch(args, out, named)
 
     def graph(self, *args: Any, dtype: Any = "f32", **constants: Any) -> _core.Graph:
         """The Graph for these shapes or arrays."""
@@ -110,15 +107,16 @@ class Kernel:
     def clear_cache(self) -> None:
         """Forgets everything that was compiled."""
         with self._lock:
-            self._only = None
+            for specialisation in self._specialisations.values():
+                self._remove(specialisation.executable)
             self._specialisations.clear()
 
     def __repr__(self) -> str:
         return f"<dvm.kernel {self.name}({', '.join(self.parameters)}), {len(self._specialisations)} compiled>"
 
-    # ---- the way of a call that is not the same as the last
+    # ---- the way of a call that is not like an earlier one
 
-    def _dispatch(self, args: tuple[Any, ...], out: Any, named: dict[str, Any]) -> Any:
+    def _miss(self, *args: Any, out: Any = None, **named: Any) -> Any:
         args, constants = self._bind(args, named)
         if any(isinstance(argument, Handle) for argument in args):
             return self._inline(args, out, constants)
@@ -126,7 +124,7 @@ class Kernel:
             argument.item() if isinstance(argument, np.generic) else argument for argument in args
         )
         classes = tuple(map(self._classify, self.parameters, args))
-        return self._specialisation(classes, constants).call(*args, out=out)
+        return self._specialisation(classes, constants)(*args, out=out)
 
     def _bind(
         self, args: tuple[Any, ...], named: dict[str, Any]
@@ -202,14 +200,15 @@ class Kernel:
             return found
         with self._lock:
             if key not in self._specialisations:
-                trace, outputs, single = self._trace(classes, constants)
+                found = self._compile(*self._trace(classes, constants))
                 while len(self._specialisations) >= _MOST_SPECIALISATIONS:
-                    del self._specialisations[next(iter(self._specialisations))]
-                self._specialisations[key] = self._compile(trace, outputs, single)
-            found = self._specialisations[key]
-            alone = len(self._specialisations) == 1 and constants == self.constants
-            self._only = found.call if alone else None
-        return found
+                    oldest = self._specialisations.pop(next(iter(self._specialisations)))
+                    self._remove(oldest.executable)
+                self._specialisations[key] = found
+                if constants == self.constants:
+                    keys = [_key(argument) for argument in classes]
+                    self._add(found.executable, keys, found.order, found.tuple_of_one)
+            return self._specialisations[key]
 
     # ---- from the function to an Executable
 
@@ -250,16 +249,9 @@ class Kernel:
             trace.graph.output(output.node())
         trace.open = False
         executable = _core.Executable(trace.graph)
-        tensors = {
-            p.index: p.argument for p in trace.parameters if isinstance(p.argument, TensorClass)
-        }
-        inputs = tuple(index for index in trace.order if index in tensors)
-        return Specialisation(
-            executable,
-            tuple(tensors[index] for index in inputs),
-            inputs,
-            _call(executable, trace, single or len(outputs) > 1),
-        )
+        arguments = tuple(parameter.argument for parameter in trace.parameters)
+        wrapped = not single and len(outputs) == 1
+        return Specialisation(executable, arguments, tuple(trace.order), wrapped)
 
     def _inline(self, args: tuple[Any, ...], out: Any, constants: dict[str, Any]) -> Any:
         """Called inside another kernel: its operations become part of that kernel's Graph."""
@@ -375,27 +367,8 @@ def _signature(
     return tuple(p.name for p in positional[1:]), defaults, constants
 
 
-def _call(executable: _core.Executable, trace: Trace, natural: bool) -> Callable[..., Any]:
-    """What runs a specialisation: the Executable itself, or a wrapper where its arguments are not the kernel's."""
-    order = trace.order
-    count = len(trace.parameters)
-    numbers = [(p.index, int(p.scalar_kind)) for p in trace.parameters if p.weak]
-    kinds = {Kind.BOOL: bool, Kind.INTEGER: int, Kind.FLOAT: float}
-    scalars = tuple((index, kinds[Kind(kind)]) for index, kind in numbers)
-    if natural and not scalars and order == list(range(count)):
-        return executable
-    same = order == list(range(count))
-
-    def call(*args: Any, out: Any = None) -> Any:
-        if len(args) != count:
-            raise TypeError(f"[{trace.name}] {len(args)} arguments came, {count} are wanted")
-        for index, kind in scalars:
-            # An int where the trace had a float would take another path through promotion.
-            if type(args[index]) is not kind:
-                raise TypeError(f"[{trace.name}] argument {index} is not a {kind.__name__}")
-        if not same:
-            args = tuple(args[index] for index in order)
-        result = executable(*args) if out is None else executable(*args, out=out)
-        return result if natural else (result,)
-
-    return call
+def _key(argument: ArgumentClass) -> Any:
+    """A class of arguments as KernelFunction reads it."""
+    if isinstance(argument, TensorClass):
+        return argument.dtype, list(argument.ones)
+    return str(argument)

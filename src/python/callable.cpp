@@ -16,21 +16,6 @@ namespace {
 // Work below this takes less time than giving the GIL away and taking it back from a thread that wants it too.
 constexpr std::int64_t kReleaseGilWork = 100'000;
 
-// So many elements on the stack, more on the heap.
-template <class T, std::size_t kUsual>
-class Few {
- public:
-  explicit Few(std::size_t count) : count_(count), more_(count > kUsual ? new T[count] : nullptr) {}
-  T& operator[](std::size_t i) { return data()[i]; }
-  T* data() { return more_ ? more_.get() : usual_; }
-  std::span<T> span() { return {data(), count_}; }
-
- private:
-  std::size_t count_;
-  T usual_[kUsual];
-  std::unique_ptr<T[]> more_;
-};
-
 PyObject* out_argument(PyObject* kwargs, const Graph& graph) {
   if (kwargs == nullptr || PyDict_GET_SIZE(kwargs) == 0) return nullptr;
   PyObject* out = PyDict_GetItemString(kwargs, "out");
@@ -71,46 +56,53 @@ nb::object Callable::call(PyObject* args, PyObject* kwargs) {
   }
 
   Few<Borrowed, 6> borrowed(inputs);
-  Few<TensorView, 6> views(inputs);
-  Few<void*, 6> input_data(inputs);
+  Few<const Borrowed*, 6> tensors(inputs);
   Few<std::uint64_t, 6> scalar_values(scalars);
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const Argument& argument = arguments[i];
     PyObject* object = PyTuple_GET_ITEM(args, i);
     if (argument.scalar) {
-      scalar_values[argument.number] =
-          scalar_bits(object, argument.type, {graph.name(), "scalar", argument.name});
+      scalar_values[argument.number] = bits(argument, object);
     } else {
       borrowed[argument.number].take(object, {graph.name(), "input", argument.name});
-      views[argument.number] = borrowed[argument.number].view();
-      input_data[argument.number] = views[argument.number].data;
+      tensors[argument.number] = &borrowed[argument.number];
     }
   }
+  return call(tensors.span(), scalar_values.span(), out);
+}
 
-  std::shared_ptr<const LaunchPlan> plan = executable.plan(views.span(), scalar_values.span());
+nb::object Callable::call(std::span<const Borrowed* const> tensors,
+                          std::span<const std::uint64_t> scalar_values, PyObject* out) {
+  Few<TensorView, 6> views(inputs);
+  Few<void*, 6> input_data(inputs);
+  for (std::size_t i = 0; i < inputs; ++i) {
+    views[i] = tensors[i]->view();
+    input_data[i] = views[i].data;
+  }
+
+  std::shared_ptr<const LaunchPlan> plan = executable.plan(views.span(), scalar_values);
   const std::size_t count = plan->outputs.size();
   Few<void*, 4> output_data(count);
   const auto run = [&] {
     if (plan->work < kReleaseGilWork) {
-      executable.run(*plan, input_data.span(), scalar_values.span(), output_data.span());
+      executable.run(*plan, input_data.span(), scalar_values, output_data.span());
     } else {
       const nb::gil_scoped_release release;
-      executable.run(*plan, input_data.span(), scalar_values.span(), output_data.span());
+      executable.run(*plan, input_data.span(), scalar_values, output_data.span());
     }
   };
 
   if (out != nullptr) {
-    const Out given(graph, out);
+    const Out given(executable.graph(), out);
     given.check(*plan, views.span());
-    if (!given.follows(*plan))
-      plan = executable.plan(views.span(), scalar_values.span(), given.views());
+    if (!given.follows(*plan)) plan = executable.plan(views.span(), scalar_values, given.views());
     for (std::size_t i = 0; i < count; ++i) output_data[i] = given.views()[i].data;
     run();
     return given.object();
   }
 
   Few<ResultTensor, 4> results(count);
-  const Framework maker = inputs > 0 ? borrowed[0].framework() : framework;
+  const Framework maker = inputs > 0 ? tensors[0]->framework() : framework;
   for (std::size_t i = 0; i < count; ++i) {
     results[i].allocate(plan->outputs[i], maker);
     output_data[i] = results[i].data();
@@ -124,9 +116,9 @@ nb::object Callable::call(PyObject* args, PyObject* kwargs) {
   return tuple;
 }
 
-PyObject* call_slot(PyObject* self, PyObject* args, PyObject* kwargs) {
+void set_python_error() {
   try {
-    return nb::inst_ptr<Callable>(self)->call(args, kwargs).release().ptr();
+    throw;
   } catch (nb::python_error& error) {
     error.restore();
   } catch (const nb::builtin_exception& error) {
@@ -140,7 +132,15 @@ PyObject* call_slot(PyObject* self, PyObject* args, PyObject* kwargs) {
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
   }
-  return nullptr;
+}
+
+PyObject* call_slot(PyObject* self, PyObject* args, PyObject* kwargs) {
+  try {
+    return nb::inst_ptr<Callable>(self)->call(args, kwargs).release().ptr();
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
 }
 
 }  // namespace dvm::python

@@ -7,4 +7,5 @@ NB_MODULE(_core, module) {
   dvm::python::bind_program(module);
   dvm::python::bind_graph(module);
   dvm::python::bind_executable(module);
+  dvm::python::bind_kernel_function(module);
 }
