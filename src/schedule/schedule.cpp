@@ -9,25 +9,33 @@
 namespace dvm {
 namespace {
 
-// Whether a term takes up a register: results do unless they go straight to an output, loads only when they cannot
-// be read where they are.
+// Whether a term takes up a whole tile register: results do unless they go straight to an output or vary over fewer
+// axes than the tile, loads only when they cannot be read where they are.
 bool in_register(const Kernel& kernel, const Space& space, std::size_t index) {
   const Term& term = kernel.terms[index];
-  if (term.kind == TermKind::kElementwise) {
-    return std::ranges::none_of(kernel.outputs, [&](const KernelOutput& output) {
-      return output.term == static_cast<std::int32_t>(index) && output.type == term.type;
-    });
+  if (term.kind == TermKind::kLoad) {
+    const Access& access = space.inputs[term.index];
+    const bool contiguous = std::ranges::find(access.strides, access.bytes) != access.strides.end();
+    return kernel.inputs[term.index].type != term.type || !contiguous;
   }
-  if (term.kind != TermKind::kLoad) return false;
-  const Access& access = space.inputs[term.index];
-  const bool contiguous = std::ranges::find(access.strides, access.bytes) != access.strides.end();
-  return kernel.inputs[term.index].type != term.type || !contiguous;
+  if (term.kind != TermKind::kElementwise || (kernel.reduced != 0 && (term.mask & kernel.reduced) == 0)) return false;
+  return std::ranges::none_of(kernel.outputs, [&](const KernelOutput& output) {
+    return output.term == static_cast<std::int32_t>(index) && output.type == term.type;
+  });
+}
+
+// Whether the reduced elements are passed over more than once.
+bool passes_again(const Kernel& kernel) {
+  if (std::ranges::any_of(kernel.terms, [](const Term& term) { return term.level > 1; })) return true;
+  return std::ranges::any_of(kernel.outputs, [&](const KernelOutput& output) {
+    return (kernel.terms[output.term].mask & kernel.reduced) != 0;
+  });
 }
 
 }  // namespace
 
 Tiling tile_for(const Kernel& kernel, const Space& space) {
-  // Values alive at once: a scan over definitions and last uses.
+  // Tile registers alive at once: a scan over definitions and last uses.
   std::vector<int> last_use(kernel.terms.size(), -1);
   std::int64_t element = 1;
   for (std::size_t i = 0; i < kernel.terms.size(); ++i) {
@@ -38,12 +46,12 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
       element = std::max(element, bytes(kernel.terms[i].type));
     }
   }
+  TileNeeds needs{.registers = 0, .element = element, .again = kernel.reduced != 0 && passes_again(kernel)};
   int alive = 0;
-  int most = 0;
   for (std::size_t i = 0; i < kernel.terms.size(); ++i) {
     const Term& term = kernel.terms[i];
     if (in_register(kernel, space, i)) ++alive;
-    most = std::max(most, alive);
+    needs.registers = std::max(needs.registers, alive);
     for (std::size_t k = 0; k < kMaxOperands; ++k) {
       const std::int32_t operand = term.operands[k];
       const bool repeated = std::find(term.operands, term.operands + k, operand) != term.operands + k;
@@ -51,7 +59,7 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
       if (in_register(kernel, space, static_cast<std::size_t>(operand))) --alive;
     }
   }
-  return choose_tile(space, most, element);
+  return choose_tile(space, needs);
 }
 
 Scheduled schedule(const Kernel& kernel, const KernelShape& shape) {

@@ -17,6 +17,9 @@ constexpr std::int64_t kResidentCols = 8192;
 // A tile of a column reduction reads long runs of memory; straight from there, it may be tall as well.
 constexpr std::int64_t kColumnCols = 1024;
 constexpr std::int64_t kColumnElements = 64 << 10;
+// Columns up to this length are resident, in tiles of at least a cache line or two.
+constexpr std::int64_t kResidentRows = 128;
+constexpr std::int64_t kLineCols = 32;
 // Strided access in both directions goes through square-ish tiles, so that every cache line is used up at once.
 constexpr std::int64_t kTransposedCols = 64;
 
@@ -69,14 +72,16 @@ int inner_axis(const Space& space, int col, Role role) {
 
 }  // namespace
 
-Tiling choose_tile(const Space& space, int registers, std::int64_t element) {
+Tiling choose_tile(const Space& space, const TileNeeds& needs) {
   Tiling tile;
   if (space.axes.empty()) return tile;
   tile.col = column_axis(space);
   const bool reduces = space.reduced != 0;
   const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
   std::int64_t elements = reduces && !row_reduction ? kColumnElements : kUnbufferedElements;
-  if (registers > 0) elements = std::clamp(kTileBytes / (element * registers), kMinElements, kMaxElements);
+  if (needs.registers > 0 || needs.again) {
+    elements = std::clamp(kTileBytes / (needs.element * std::max(needs.registers, 1)), kMinElements, kMaxElements);
+  }
   const int transposed = transposed_axis(space, tile.col);
   std::int64_t max_cols = elements;
   if (!reduces) {
@@ -91,6 +96,9 @@ Tiling choose_tile(const Space& space, int registers, std::int64_t element) {
   } else {
     tile.row = inner_axis(space, tile.col, Role::kReduce);
     max_cols = kColumnCols;
+    // Short columns stay resident: fewer of them at a time, but each as a whole.
+    const std::int64_t height = space.axes[tile.row].extent;
+    if (needs.again && height <= kResidentRows) max_cols = std::max(elements / std::max<std::int64_t>(height, 1), kLineCols);
   }
 
   tile.cols = even_block(space.axes[tile.col].extent, max_cols);

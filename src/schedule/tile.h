@@ -15,7 +15,13 @@ struct Tiling {
   std::int64_t chunks = 1;  // positions of the reduced axes, per block
 };
 
-/// `registers` is an estimate of the tile registers alive at once, `element` the widest of them in bytes.
-Tiling choose_tile(const Space& space, int registers, std::int64_t element);
+/// What a Kernel asks of its tile.
+struct TileNeeds {
+  int registers = 0;          // tile registers alive at once
+  std::int64_t element = 1;   // bytes of the widest of them
+  bool again = false;         // the reduced elements are read by more than one pass
+};
+
+Tiling choose_tile(const Space& space, const TileNeeds& needs);
 
 }  // namespace dvm
