@@ -46,14 +46,23 @@ class Fallback:
 
     @property
     def line(self) -> str:
-        """The innermost line of the user's program that asked for it."""
+        """The innermost line of the user's program that asked for it, or else the module."""
         lines = [line.strip() for line in (self.node.meta.get("stack_trace") or "").splitlines()]
         places = [i for i, line in enumerate(lines) if line.startswith("File ")]
         if not places:
-            return "unknown line"
+            return self._module
         place = places[-1]
         code = lines[place + 1] if place + 1 < len(lines) else ""
         return lines[place] + (f": {code}" if code else "")
+
+    @property
+    def _module(self) -> str:
+        meta = self.node.meta
+        modules = meta.get("nn_module_stack") or meta.get("fwd_nn_module_stack") or {}
+        functions = meta.get("source_fn_stack") or meta.get("fwd_source_fn_stack") or []
+        words = [getattr(kind, "__name__", str(kind)) for _, kind in functions[-1:]]
+        words += [path for path, _ in list(modules.values())[-1:]]
+        return " in ".join(words) or "an unknown line"
 
 
 @dataclass
