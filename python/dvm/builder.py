@@ -128,12 +128,12 @@ class Builder(Composites):
         """start, start + step, ... below `stop`, from 0 by default. Sizes such as `x.shape[0]` may take part."""
         if stop is None:
             start, stop = 0, start
-        for value in (start, stop, step):
+        for value in (start, stop):
             if not isinstance(value, (int, Dim)) or isinstance(value, bool):
                 raise TypeError(
                     f"[arange] {value!r} came; integers and sizes are wanted. Scale the result for other steps"
                 )
-        if isinstance(step, Dim) or step == 0:
+        if type(step) is not int or step == 0:
             raise ValueError(f"[arange] step={step!r} came; an integer other than 0 is wanted")
         span = stop - start if step > 0 else start - stop
         count = (span + (abs(step) - 1)) // abs(step)

@@ -6,7 +6,7 @@ Half floats are computed in f32 from the first operation to the last, and rounde
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dvm.element_types import Kind
 from dvm.handles import Dim, Handle, Operand
@@ -21,9 +21,10 @@ class Composites:
 
     _trace: Trace
 
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # what the Builder adds
+        _axes: Callable[..., tuple[int, ...]]
 
-        def __getattr__(self, name: str) -> Callable[..., Any]: ...
+        def __getattr__(self, name: str) -> Callable[..., Handle]: ...
 
     def where(self, condition: Operand, if_true: Operand, if_false: Operand) -> Handle:
         """`if_true` where the condition holds (is not 0), else `if_false`."""
@@ -41,7 +42,7 @@ class Composites:
             return self._trace.elementwise("minimum", (value, high))
         raise TypeError("[clamp] no bound came; low or high is wanted")
 
-    def count(self, value: Handle, axis: int | Sequence[int] | None = None) -> Any:
+    def count(self, value: Handle, axis: int | Sequence[int] | None = None) -> int | Dim:
         """How many elements a reduction over `axis` takes together: an int, or a size known at the call."""
         product: int | Dim = 1
         for one in self._axes("count", value, axis):

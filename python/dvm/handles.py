@@ -30,7 +30,7 @@ class Dim:
         self._trace = trace
         self.text = text
 
-    def _combine(self, operator: str, left: object, right: object) -> Dim:
+    def _combine(self, operator: str, left: object, right: object) -> Any:
         if isinstance(left, (int, Dim)) and isinstance(right, (int, Dim)):
             return self._trace.dim(f"({_text(left)}{operator}{_text(right)})")
         return NotImplemented
@@ -93,13 +93,13 @@ class Dim:
     def __rmod__(self, other: Any) -> Any:
         return self._combine("%", other, self) if isinstance(other, int) else other % self._value()
 
-    def __truediv__(self, other: Any) -> Handle:
+    def __truediv__(self, other: Any) -> Any:
         return self._value() / other
 
-    def __rtruediv__(self, other: Any) -> Handle:
+    def __rtruediv__(self, other: Any) -> Any:
         return other / self._value()
 
-    def __pow__(self, other: Any) -> Handle:
+    def __pow__(self, other: Any) -> Any:
         return self._value() ** other
 
     def __eq__(self, other: object) -> builtins.bool:

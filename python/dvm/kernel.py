@@ -108,7 +108,7 @@ class Kernel(_core.KernelFunction):
         """Forgets everything that was compiled."""
         with self._lock:
             for specialisation in self._specialisations.values():
-                self._remove(specialisation.executable)
+                self.unregister(specialisation.executable)
             self._specialisations.clear()
 
     def __repr__(self) -> str:
@@ -203,11 +203,11 @@ class Kernel(_core.KernelFunction):
                 found = self._compile(*self._trace(classes, constants))
                 while len(self._specialisations) >= _MOST_SPECIALISATIONS:
                     oldest = self._specialisations.pop(next(iter(self._specialisations)))
-                    self._remove(oldest.executable)
+                    self.unregister(oldest.executable)
                 self._specialisations[key] = found
                 if constants == self.constants:
                     keys = [_key(argument) for argument in classes]
-                    self._add(found.executable, keys, found.order, found.tuple_of_one)
+                    self.register(found.executable, keys, found.order, found.tuple_of_one)
             return self._specialisations[key]
 
     # ---- from the function to an Executable

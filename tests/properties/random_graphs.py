@@ -25,7 +25,19 @@ EPSILON = {"f64": 2.0**-52, "f32": 2.0**-23, "f16": 2.0**-10, "bf16": 2.0**-7}
 
 # How far apart results may lie when inputs do, and how much is added by rounding, in units of the type's epsilon.
 # Only operations whose slope is at most 1 (or stated in `_slope`) are drawn.
-SMOOTH = ("sin", "cos", "tanh", "sigmoid", "atan", "erf", "softplus", "asinh", "gelu", "gelu_tanh", "silu")
+SMOOTH = (
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "atan",
+    "erf",
+    "softplus",
+    "asinh",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+)
 EXACT = ("neg", "abs", "relu", "copy")
 JUMPING = ("floor", "ceil", "trunc", "round", "sign", "signbit")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -143,17 +155,39 @@ class RandomGraph:
         fitting = [
             other
             for other in self.values
-            if all(a == b or 1 in (a, b) for a, b in zip(mine, self._shape(other)[::-1], strict=False))
+            if all(
+                a == b or 1 in (a, b) for a, b in zip(mine, self._shape(other)[::-1], strict=False)
+            )
         ]
         return self.choose.pick(fitting) if fitting else None
 
     def _operation(self) -> None:
-        kinds = (self._unary, self._binary, self._binary, self._constant, self._reduce, self._reduce)
-        more = (self._convert, self._view, self._select, self._multiply_add, self._jump, self._compare, self._position, self._scalar)
+        kinds = (
+            self._unary,
+            self._binary,
+            self._binary,
+            self._constant,
+            self._reduce,
+            self._reduce,
+        )
+        more = (
+            self._convert,
+            self._view,
+            self._select,
+            self._multiply_add,
+            self._jump,
+            self._compare,
+            self._position,
+            self._scalar,
+        )
         self.choose.pick(kinds + more)()
 
     def _float_type(self, known: Known) -> str:
-        return self._type(known) if self._kind(known) is Kind.FLOAT else self.choose.pick(("f32", "f32", "f64"))
+        return (
+            self._type(known)
+            if self._kind(known) is Kind.FLOAT
+            else self.choose.pick(("f32", "f32", "f64"))
+        )
 
     def _unary(self) -> None:
         known = self._recent()
@@ -162,7 +196,9 @@ class RandomGraph:
             self._keep(self.graph.elementwise(name, [known.value]), known.exact)
         else:
             operand = self._cast(known, self._float_type(known))
-            self._keep(self.graph.elementwise(name, [operand.value]), name in EXACT and operand.exact)
+            self._keep(
+                self.graph.elementwise(name, [operand.value]), name in EXACT and operand.exact
+            )
 
     def _pair(self, exact: bool = False) -> tuple[Known, Known]:
         left = self._recent(exact)
@@ -180,10 +216,18 @@ class RandomGraph:
         if kind is Kind.BOOL:
             name = c.pick((*BITS, *LOGICAL, "maximum", "minimum", "eq"))
         elif kind is Kind.INTEGER:
-            name = c.pick(("add", "sub", "mul", "maximum", "minimum", *BITS, *DIVISIONS, *COMPARISONS))
+            name = c.pick(
+                ("add", "sub", "mul", "maximum", "minimum", *BITS, *DIVISIONS, *COMPARISONS)
+            )
         else:
-            name = c.pick(("add", "sub", "mul", "add", "sub", "mul", "maximum", "minimum", "square_diff"))
-        exact = left.exact and right.exact and (kind is not Kind.FLOAT or name in ("maximum", "minimum"))
+            name = c.pick(
+                ("add", "sub", "mul", "add", "sub", "mul", "maximum", "minimum", "square_diff")
+            )
+        exact = (
+            left.exact
+            and right.exact
+            and (kind is not Kind.FLOAT or name in ("maximum", "minimum"))
+        )
         self._keep(self.graph.elementwise(name, [left.value, right.value]), exact)
 
     def _constant(self) -> None:
@@ -194,7 +238,9 @@ class RandomGraph:
         else:
             number = self.choose.pick((0, 1, 3, 100)) if self._kind(known) is Kind.INTEGER else True
         constant = self.graph.constant(number, dtype)
-        name = "logical_xor" if dtype == "bool" else self.choose.pick(("add", "mul", "sub", "maximum"))
+        name = (
+            "logical_xor" if dtype == "bool" else self.choose.pick(("add", "mul", "sub", "maximum"))
+        )
         exact = known.exact and (name == "maximum" or self._kind(known) is not Kind.FLOAT)
         self._keep(self.graph.elementwise(name, [known.value, constant]), exact)
 
@@ -278,7 +324,10 @@ class RandomGraph:
             return
         name = self.choose.pick(("multiply_add", "sub_mul"))
         operands = [left.value, right.value, left.value]
-        self._keep(self.graph.elementwise(name, operands), left.exact and right.exact and self._kind(left) is not Kind.FLOAT)
+        self._keep(
+            self.graph.elementwise(name, operands),
+            left.exact and right.exact and self._kind(left) is not Kind.FLOAT,
+        )
 
     def _jump(self) -> None:
         known = self._recent(exact=True)
@@ -289,7 +338,9 @@ class RandomGraph:
         else:
             self.not_empty = True
             axis = self.choose.integer(0, len(self._shape(known)) - 1)
-            self._keep(self.graph.reduce(self.choose.pick(("argmax", "argmin")), known.value, [axis]), True)
+            self._keep(
+                self.graph.reduce(self.choose.pick(("argmax", "argmin")), known.value, [axis]), True
+            )
 
     def _compare(self) -> None:
         left, right = self._pair(exact=True)
@@ -302,7 +353,10 @@ class RandomGraph:
             value = self.graph.iota(self.symbols, self.choose.integer(0, len(self.symbols) - 1))
             self._keep(value, True)
         elif self.symbols:
-            self._keep(self.graph.size(self.choose.pick(self.symbols), self.choose.pick(COMPUTE[:-1])), True)
+            self._keep(
+                self.graph.size(self.choose.pick(self.symbols), self.choose.pick(COMPUTE[:-1])),
+                True,
+            )
 
     # ---- inputs
 
@@ -327,8 +381,12 @@ class RandomGraph:
         special = self.choose.chance(20)
         arrays = []
         for value, dtype in zip(self.graph.inputs, self.types, strict=True):
-            shape = tuple(graph_reference.size_of(str(dim), sizes) for dim in self.graph.shape(value))
-            arrays.append(self._layout(shape, lambda s, d=dtype: _elements(generator, s, d, special)))
+            shape = tuple(
+                graph_reference.size_of(str(dim), sizes) for dim in self.graph.shape(value)
+            )
+            arrays.append(
+                self._layout(shape, lambda s, d=dtype: _elements(generator, s, d, special))
+            )
         order = sorted([*self.graph.inputs, *self.graph.scalars])
         named = dict(zip(self.graph.inputs, arrays, strict=True)) | self.numbers
         return [named[value] for value in order]
@@ -344,12 +402,16 @@ class RandomGraph:
         if sort == 2:
             return make(shape)[::-1]
         if sort == 3:
-            return make(tuple(size + 3 for size in shape))[tuple(slice(1, 1 + size) for size in shape)]
+            return make(tuple(size + 3 for size in shape))[
+                tuple(slice(1, 1 + size) for size in shape)
+            ]
         axis = self.choose.integer(0, len(shape) - 1)
         return np.broadcast_to(make((*shape[:axis], 1, *shape[axis + 1 :])), shape)
 
 
-def _elements(generator: np.random.Generator, shape: tuple[int, ...], dtype: str, special: bool) -> np.ndarray:
+def _elements(
+    generator: np.random.Generator, shape: tuple[int, ...], dtype: str, special: bool
+) -> np.ndarray:
     if dtype == "bool":
         return generator.integers(0, 2, shape).astype(bool)
     numpy_dtype = np.dtype(element_types.numpy_name(dtype)) if dtype != "bf16" else _bfloat16()
@@ -389,10 +451,18 @@ def error_bounds(evaluation: graph_reference.Evaluation) -> list[float]:
         sizes = [_magnitude(evaluation.values[v]) for v in operands]
         mine = _magnitude(evaluation.values[value])
         # How many elements of the (first) operand meet in one of the result.
-        total = max((evaluation.values[v].size for v in operands[:1]), default=0) / max(1, evaluation.values[value].size)
+        total = max((evaluation.values[v].size for v in operands[:1]), default=0) / max(
+            1, evaluation.values[value].size
+        )
         error = _propagated(node, came, sizes, max(1.0, total))
         rounds = node["kind"] in ("elementwise", "reduce", "cast") and dtype in EPSILON
-        exact = node["kind"] == "elementwise" and node["op"] in (*EXACT, "maximum", "minimum", "select", "clamp")
+        exact = node["kind"] == "elementwise" and node["op"] in (
+            *EXACT,
+            "maximum",
+            "minimum",
+            "select",
+            "clamp",
+        )
         if rounds and (error or not exact):
             error += 8 * EPSILON[dtype] * mine
         errors.append(error if dtype in EPSILON else 0.0)
@@ -442,7 +512,9 @@ def check(came: Sequence[np.ndarray], graph: _core.Graph, arguments: Sequence[An
     """Fails where results differ from the reference by more than rounding explains."""
     evaluation = graph_reference.Evaluation(graph, arguments)
     errors = error_bounds(evaluation)
-    for i, (result, wanted, value) in enumerate(zip(came, evaluation.outputs(), graph.outputs, strict=True)):
+    for i, (result, wanted, value) in enumerate(
+        zip(came, evaluation.outputs(), graph.outputs, strict=True)
+    ):
         where = f"output {i}, %{value} of\n{graph}"
         assert result.dtype == wanted.dtype, where
         assert result.shape == wanted.shape, f"{result.shape} != {wanted.shape}: {where}"
@@ -460,7 +532,9 @@ def check(came: Sequence[np.ndarray], graph: _core.Graph, arguments: Sequence[An
             same |= (np.abs(x) >= edge) & (np.abs(y) >= edge)
         if not same.all():
             at = tuple(int(index[0]) for index in np.nonzero(~same))
-            raise AssertionError(f"{x[at]} came at {at}, {y[at]} is wanted, bound {np.broadcast_to(bound, y.shape)[at]}: {where}")
+            raise AssertionError(
+                f"{x[at]} came at {at}, {y[at]} is wanted, bound {np.broadcast_to(bound, y.shape)[at]}: {where}"
+            )
 
 
 def run_and_check(random_graph: RandomGraph, executable: _core.Executable) -> list[np.ndarray]:

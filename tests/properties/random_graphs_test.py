@@ -59,7 +59,9 @@ def test_every_isa(isa):
         "check_seeds(3000, 3, 200_000)"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), isa]
-    done = subprocess.run(command, env=os.environ | {"DVM_ISA": isa}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=os.environ | {"DVM_ISA": isa}, capture_output=True, text=True, check=False
+    )
     if done.returncode == 77 or (done.returncode and isa == "avx512" and "avx512" in done.stderr):
         pytest.skip(f"this machine has no {isa}")
     assert done.returncode == 0, done.stderr
@@ -96,7 +98,9 @@ def test_a_reused_executable_makes_the_programs_of_a_fresh_one():
             for one, two in zip(came, again, strict=True):
                 assert one.tobytes() == two.tobytes(), f"seed {seed}\n{graph.graph}"
             shapes = [np.shape(a) for a in arguments if isinstance(a, np.ndarray)]
-            assert [p.words for p in used.programs(shapes)] == [p.words for p in fresh.programs(shapes)]
+            assert [p.words for p in used.programs(shapes)] == [
+                p.words for p in fresh.programs(shapes)
+            ]
 
 
 def test_programs_survive_the_round_trips():
