@@ -209,3 +209,11 @@ class KernelFunction:
         """Runs the Executable of the class of these arguments, or calls `_miss`."""
 
     def __init__(self, name: str, parameters: Sequence[str], defaults: tuple[Any, ...] = ()) -> None: ...
+
+    def register(self, executable: Executable, classes: list[Any], order: Sequence[int], tuple: bool) -> None:
+        """
+        From now on calls with arguments of `classes` run `executable`, whose argument i is
+        parameter order[i]. A class is (type, which sizes are 1), "bool", "int" or "float".
+        """
+
+    def unregister(self, executable: Executable) -> None: ...

@@ -199,14 +199,14 @@ void bind_kernel_function(nb::module_& module) {
            "defaults"_a = nb::tuple(),
            nb::sig("def __init__(self, name: str, parameters: collections.abc.Sequence[str], "
                    "defaults: tuple[typing.Any, ...] = ()) -> None"))
-      .def("_add", &KernelFunction::add, "executable"_a, "classes"_a, "order"_a, "tuple"_a,
-           nb::sig("def _add(self, executable: Executable, classes: list[typing.Any], "
+      .def("register", &KernelFunction::add, "executable"_a, "classes"_a, "order"_a, "tuple"_a,
+           nb::sig("def register(self, executable: Executable, classes: list[typing.Any], "
                    "order: collections.abc.Sequence[int], tuple: bool) -> None"),
            "From now on calls with arguments of `classes` run `executable`, whose argument i is\n"
            "parameter order[i]. A class is (type, which sizes are 1), \"bool\", \"int\" or "
            "\"float\".")
-      .def("_remove", &KernelFunction::remove, "executable"_a,
-           nb::sig("def _remove(self, executable: Executable) -> None"));
+      .def("unregister", &KernelFunction::remove, "executable"_a,
+           nb::sig("def unregister(self, executable: Executable) -> None"));
 }
 
 }  // namespace dvm::python
