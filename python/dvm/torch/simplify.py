@@ -15,16 +15,20 @@ from dvm.torch.symbols import is_contiguous
 aten = torch.ops.aten
 
 _RESHAPES = (aten.view.default, aten._unsafe_view.default)
+_MAYBE_NOTHING = (*_RESHAPES, aten.expand.default, aten.alias.default, aten.detach.default)
 
 
 def simplify(graph: fx.Graph) -> fx.Graph:
     """An equivalent graph. The given one is not changed."""
     graph = fx_graph_cse(graph)
     for node in graph.nodes:
+        if node.target is aten.addmm.default:
+            _restore_linear(graph, node)
+    for node in graph.nodes:
         if node.target in _RESHAPES:
             _join_views(node)
-        elif node.target is aten.addmm.default:
-            _restore_linear(graph, node)
+        if node.target in _MAYBE_NOTHING:
+            _skip_if_nothing(node)
     for node in reversed(graph.nodes):
         if node.op == "call_function" and not node.users and not node.is_impure():
             graph.erase_node(node)
@@ -40,6 +44,17 @@ def _join_views(node: fx.Node) -> None:
     base = inner.args[0]
     if isinstance(base, fx.Node) and "val" in base.meta and is_contiguous(base.meta["val"]):
         node.update_arg(0, base)
+
+
+def _skip_if_nothing(node: fx.Node) -> None:
+    """A view that has the shape of its operand is its operand, unless it is returned: results are tensors apart."""
+    operand = node.args[0]
+    assert isinstance(operand, fx.Node)
+    if "val" not in operand.meta or any(user.op == "output" for user in node.users):
+        return
+    mine, its = node.meta["val"].shape, operand.meta["val"].shape
+    if len(mine) == len(its) and all(_same(a, b) for a, b in zip(mine, its, strict=True)):
+        node.replace_all_uses_with(operand)
 
 
 def _restore_linear(graph: fx.Graph, node: fx.Node) -> None:
