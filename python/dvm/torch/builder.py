@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -81,6 +82,16 @@ class Recipe:
         self.arguments = arguments
 
 
+@dataclass(frozen=True)
+class Groups:
+    """How a value came from `base` by merging two axes, of `sizes`, into its axis `axis`, of `size`."""
+
+    base: Value
+    axis: int
+    size: Size
+    sizes: tuple[Size, Size]
+
+
 class Builder:
     """One Graph for a whole FX graph, with a record of how each value was made."""
 
@@ -92,7 +103,7 @@ class Builder:
         self.values: dict[fx.Node, Value | tuple[Value, ...]] = {}
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
-        self._regrouped: dict[int, Value] = {}  # result of regroup() -> its operand
+        self._groups: dict[int, Groups] = {}  # result of regroup() -> what it merged
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self.roundings: set[int] = (
             set()
@@ -177,11 +188,12 @@ class Builder:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
         type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
         values = [v if isinstance(v, Value) else self.constant(v, type) for v in operands]
-        tensors = [v for v in values if v.rank > 0]
-        if len(tensors) == 1 and tensors[0].id in self._regrouped:
-            base = self._regrouped[tensors[0].id]
-            result = self._elementwise(name, [base if v is tensors[0] else v for v in values])
-            return self.regroup(result, tensors[0].shape)
+        groups = next((self._groups[v.id] for v in values if v.id in self._groups), None)
+        if groups is not None:
+            apart = [self._split(v, groups) for v in values]
+            if all(v is not None for v in apart):
+                result = self._elementwise(name, [v for v in apart if v is not None])
+                return self.regroup(result, groups.size, groups.axis)
         return self._elementwise(name, values)
 
     def _elementwise(self, name: str, operands: Sequence[Value]) -> Value:
@@ -192,7 +204,7 @@ class Builder:
         type = next(v.type for v in (a, b) if isinstance(v, Value))  # noqa: A001
         a = a if isinstance(a, Value) else self.constant(a, type)
         b = b if isinstance(b, Value) else self.constant(b, type)
-        return self._record("elementwise", (condition.id, a.id, b.id), ("select",))
+        return self.op("select", condition, a, b)
 
     def constant(self, number: Number, type: str) -> Value:  # noqa: A002
         if type == "bool":
@@ -231,9 +243,9 @@ class Builder:
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
         if value.type == type:
             return value
-        base = self._regrouped.get(value.id)
-        if base is not None:
-            return self.regroup(self.cast(base, type), value.shape)
+        groups = self._groups.get(value.id)
+        if groups is not None:
+            return self.regroup(self.cast(groups.base, type), groups.size, groups.axis)
         return self._record("cast", (value.id,), (type,))
 
     def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
@@ -262,11 +274,54 @@ class Builder:
             return self.expand(Value(self, recipe.operands[0]), shape)  # one number everywhere
         return self._record("reshape", (value.id,), (shape,))
 
-    def regroup(self, value: Value, shape: Sequence[Size]) -> Value:
-        """A reshape that later operations on this value alone are done before: they join the kernel that makes it."""
-        reshaped = self.reshape(value, shape)
-        self._regrouped[reshaped.id] = value
-        return reshaped
+    def same(self, first: Sequence[Size], second: Sequence[Size]) -> bool:
+        """Whether the Graph knows the sizes to be equal, be it that operations between tensors made them so."""
+        if list(first) == list(second):
+            return True
+        zero = self.constant(0, "f32").id
+        shapes = [
+            self.graph.shape(self.graph.expand(zero, list(sizes))) for sizes in (first, second)
+        ]
+        return bool(shapes[0] == shapes[1])
+
+    def regroup(self, value: Value, size: Size, axis: int) -> Value:
+        """Merges the axes `axis` and `axis + 1` into one of `size` elements.
+
+        What is computed from the result is computed before the merge where that can be, so that it joins the kernel
+        that makes `value`.
+        """
+        shape = value.shape
+        merged = self.reshape(value, [*shape[:axis], size, *shape[axis + 2 :]])
+        self._groups[merged.id] = Groups(value, axis, size, (shape[axis], shape[axis + 1]))
+        return merged
+
+    def _split(self, value: Value, groups: Groups) -> Value | None:
+        """`value`, which is to meet a regrouped one, as it meets that one's base; None if it must be made first."""
+        axis = groups.axis - (groups.base.rank - 1 - value.rank)
+        if axis > groups.axis:
+            return None  # it has more axes
+        if axis < 0:
+            return value
+        shape = value.shape
+        if shape[axis] == 1:
+            return self.reshape(value, [*shape[:axis], 1, *shape[axis:]])
+        if not self.same([shape[axis]], [groups.size]):
+            return None
+        known = self._groups.get(value.id)
+        if known is not None and known.axis == axis and self.same(known.sizes, groups.sizes):
+            return known.base
+        recipe = self.recipes[value.id]
+        if recipe.method == "input" or (
+            recipe.method == "expand" and not self.graph.shape(recipe.operands[0])
+        ):
+            return self.reshape(value, [*shape[:axis], *groups.sizes, *shape[axis + 1 :]])
+        if recipe.method not in ("elementwise", "cast"):
+            return None
+        operands = [self._split(Value(self, operand), groups) for operand in recipe.operands]
+        if any(operand is None for operand in operands):
+            return None
+        ids = tuple(operand.id for operand in operands if operand is not None)
+        return self._record(recipe.method, ids, recipe.arguments)
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)

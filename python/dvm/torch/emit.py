@@ -8,6 +8,7 @@ import keyword
 import math
 import operator
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import sympy
@@ -50,6 +51,15 @@ _SIGNS: dict[Any, str] = {
 Run = Callable[[list[Any]], Any]
 
 
+@dataclass
+class Statement:
+    """A line of the function: what it reads, and the one variable it is for if it may be left out without it."""
+
+    text: str
+    reads: set[str]
+    makes: str | None = None
+
+
 class Emitter:
     """The source of one function and the objects it names."""
 
@@ -64,7 +74,7 @@ class Emitter:
         self.graph = graph
         self.part = part
         self.segments = segments
-        self.lines: list[tuple[str, set[str]]] = []  # a statement and the variables it reads
+        self.statements: list[Statement] = []
         self.scope: dict[str, Any] = {
             "math": math, "torch": torch, "empty_strided": torch.empty_strided, "restride": _restride
         }  # fmt: skip
@@ -125,7 +135,7 @@ class Emitter:
                 variable = f"size_{symbol}"
                 self.symbols[str(symbol)] = variable
                 self.reads.add(self._name(node))
-                self._statement(f"{variable} = {self._name(node)}.size({axis})")
+                self._statement(f"{variable} = {self._name(node)}.size({axis})", variable)
 
     def _segment(self, time: int, compiled: Compiled) -> None:
         kernel = f"segment_{time // 2}"
@@ -156,7 +166,8 @@ class Emitter:
             made = f"empty_strided({shape}, {strides}, dtype={name}_dtype)"
             self._statement(f"{name} = {made}.fill_({number})")
             return
-        self._statement(f"{name} = {self._call(node)}")
+        view = self.part.roles[node] in (Role.VIEW, Role.COPY, Role.RESULT)
+        self._statement(f"{name} = {self._call(node)}", name if view else None)
         self._learn_sizes(node)
 
     def _fills(self, node: fx.Node) -> bool:
@@ -244,30 +255,40 @@ class Emitter:
 
     # The text of the function.
 
-    def _statement(self, text: str) -> None:
-        self.lines.append((text, self.reads))
+    def _statement(self, text: str, makes: str | None = None) -> None:
+        self.statements.append(Statement(text, self.reads, makes))
         self.reads = set()
 
+    def _needed(self) -> list[Statement]:
+        """The statements without those whose results nothing reads."""
+        needed: list[Statement] = []
+        read: set[str] = set()
+        for statement in reversed(self.statements):
+            if statement.makes is None or statement.makes in read:
+                needed.append(statement)
+                read |= statement.reads
+        return needed[::-1]
+
     def _source(self, placeholders: list[fx.Node]) -> str:
-        last: dict[str, int] = {}
-        for number, (_, reads) in enumerate(self.lines):
-            for name in reads:
-                last[name] = number
+        statements = self._needed()
+        last = {
+            name: number for number, statement in enumerate(statements) for name in statement.reads
+        }
         dying: dict[int, list[str]] = {}
         tensors = {
             name for node, name in self.names.items()
             if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
         }  # fmt: skip
         for name, number in last.items():
-            if name in tensors and number < len(self.lines) - 1:
+            if name in tensors and number < len(statements) - 1:
                 dying.setdefault(number, []).append(name)
         text = ["def run(args):"]
         if placeholders:
             names = ", ".join(self.names[node] for node in placeholders)
             text.append(f"    {names}, = args")
         text.append("    args.clear()")
-        for number, (line, _) in enumerate(self.lines):
-            text.append(f"    {line}")
+        for number, statement in enumerate(statements):
+            text.append(f"    {statement.text}")
             if number in dying:
                 text.append(f"    del {', '.join(sorted(dying[number]))}")
         return "\n".join(text) + "\n"

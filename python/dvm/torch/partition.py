@@ -112,6 +112,8 @@ _UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
 _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
 
+_MOVES = (torch.ops.aten.cat.default, torch.ops.aten.stack.default, torch.ops.aten.copy.default)
+
 _REGROUPING = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
@@ -146,8 +148,10 @@ def partition(graph: fx.Graph, numerics: str) -> Partition:
 
 
 def _worthwhile(part: Partition, segment: Segment) -> bool:
-    """A segment that reads no tensor is not: the core would not know whose tensors to return."""
-    return any(
+    """A segment that only moves elements is torch's: its copies are faster. One that reads no tensor is, too: the
+    core would not know whose tensors to return."""
+    moves = all(node.target in _MOVES or part.roles[node] is Role.COPY for node in segment.nodes)
+    return not moves and any(
         part.outside(operand, part.times[node]) is not None
         for node in segment.nodes
         for operand in node.all_input_nodes

@@ -142,7 +142,7 @@ def group_norm(
         None if p is None else b.cast(b.reshape(b.value(p), parameter_shape), value.type)
         for p in (weight, bias)
     ]
-    result = b.regroup(_affine(b, normal, *parameters), b.symbols.shape(shape))
+    result = b.regroup(_affine(b, normal, *parameters), size(shape[1]), 1)
     statistics = [size(shape[0]), groups]
     return result, b.reshape(mean, statistics), b.reshape(scale, statistics)
 

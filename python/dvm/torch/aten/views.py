@@ -9,7 +9,7 @@ from torch import fx
 
 from dvm.torch.aten.pointwise import overloads
 from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Builder, Declined, Value
 
 aten = torch.ops.aten
 
@@ -25,7 +25,13 @@ aten = torch.ops.aten
     aten.squeeze.dims,
 )
 def reshape(b: Builder, node: fx.Node, x: fx.Node, *_: Any) -> Value:
-    return b.reshape(b.value(x), b.symbols.shape(node.meta["val"].shape))
+    value, shape = b.value(x), b.symbols.shape(node.meta["val"].shape)
+    before = value.shape
+    if len(before) == len(shape) + 1 and b.recipes[value.id].method in ("elementwise", "cast"):
+        for axis, size in enumerate(shape):
+            if b.same(before[:axis] + before[axis + 2 :], shape[:axis] + shape[axis + 1 :]):
+                return b.regroup(value, size, axis)
+    return b.reshape(value, shape)
 
 
 @lowers(VIEWS, aten.expand.default)
@@ -66,3 +72,28 @@ def clone(b: Builder, node: fx.Node, x: fx.Node, **_: Any) -> Value:
 @lowers(COMPUTED, *overloads("copy", "default"))
 def copy(b: Builder, node: fx.Node, x: fx.Node, source: fx.Node, *_: Any) -> Value:
     return b.value(source)  # in the type and shape of x, which are the result's
+
+
+@lowers(COMPUTED, aten.cat.default)
+def cat(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Value:
+    """Parts of one shape, as a choice along an axis of their own that is then merged with `dim`."""
+    shape = node.meta["val"].shape
+    axis = dim % len(shape)
+    return b.regroup(_side_by_side(b, tensors, axis), b.symbols.size(shape[axis]), axis)
+
+
+@lowers(COMPUTED, aten.stack.default)
+def stack(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Value:
+    return _side_by_side(b, tensors, dim % node.meta["val"].dim())
+
+
+def _side_by_side(b: Builder, tensors: list[fx.Node], axis: int) -> Value:
+    values = [b.value(tensor) for tensor in tensors]
+    if len(values) != 2:
+        raise Declined(f"{len(values)} parts came, 2 are joined by a kernel")
+    first = values[0]
+    if any(value.type != first.type or not b.same(value.shape, first.shape) for value in values):
+        raise Declined("the parts differ in shape or type")
+    shape = [*first.shape[:axis], 1, *first.shape[axis:]]
+    part = b.iota([2, *([1] * (len(shape) - axis - 1))], 0)
+    return b.select(b.op("eq", part, 0), *(b.reshape(value, shape) for value in values))
