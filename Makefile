@@ -1,7 +1,8 @@
 # Everything from a fresh clone with Python 3.11 or later, a C++20 compiler and make; the rest comes from PyPI.
 #
 #   make demo     embed sentences of changing lengths through torch.compile(backend="dvm")
-#   make test     the fast tests, the C++ core's own included     (make test-all adds the slow ones)
+#   make test     the fast tests, the C++ core's own included     (make test-all adds the slow ones, make sanitize
+#                 runs the core's under address and undefined-behaviour sanitizers)
 #   make check    formatters, linters and types; changes nothing  (make format applies the formatters)
 #   make bench    every benchmark into build/bench                (make bench-quick: a few minutes)
 #   make docs     write the generated pages again
@@ -18,10 +19,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # What a rebuild of the core depends on. Python files are read where they are.
-CORE := CMakeLists.txt pyproject.toml $(shell find src isa -type f 2>/dev/null)
+CORE := CMakeLists.txt pyproject.toml $(shell find src isa tests/core fuzz -type f 2>/dev/null)
 CXX_FILES = $(shell git ls-files --cached --others --exclude-standard -- 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'fuzz/*.cpp' 'fuzz/*.h')
 
-.PHONY: setup demo test test-all check format tidy bench bench-quick docs clean
+.PHONY: setup demo test test-all core-test sanitize check format tidy bench bench-quick docs clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.installed
@@ -38,17 +39,29 @@ $(VENV)/.tools: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.tools $(CORE)
-	$(PIP) install --quiet --no-build-isolation --editable ".[dev]"
+	$(PIP) install --quiet --no-build-isolation --config-settings=cmake.define.DVM_TESTS=ON --editable ".[dev]"
 	touch $@
 
 demo: setup
 	$(BIN)/dvm demo
 
-test: setup
+test: setup core-test
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow"
 
-test-all: setup
+test-all: setup core-test sanitize
 	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+core-test: setup
+	$(BIN)/ctest --test-dir $(firstword $(wildcard build/editable-*)) --output-on-failure --no-tests=error -Q -O build/core-test.log \
+	  || { cat build/core-test.log; exit 1; }
+
+# The core's own tests once more, with every access and every undefined operation checked.
+sanitize: $(VENV)/.tools
+	mkdir -p build
+	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DDVM_SANITIZE=ON -DDVM_TESTS=ON -DDVM_MODULE=OFF \
+	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) > build/sanitize.log
+	$(BIN)/ninja -C build/sanitize --quiet
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --no-tests=error
 
 check: setup
 	$(BIN)/ruff check
@@ -64,6 +77,7 @@ format: setup
 
 # One clang-tidy per source file, $(WORKERS) at a time; headers are judged where they are included.
 tidy: setup
+	mkdir -p build
 	$(BIN)/cmake -S . -B build/tidy -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
 	  -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DPython_EXECUTABLE=$(abspath $(BIN)/python) > build/tidy.log
 	git ls-files --cached --others --exclude-standard -- 'src/*.cpp' \

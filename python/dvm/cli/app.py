@@ -31,5 +31,5 @@ def main() -> None:
     try:
         app()
     except CliError as error:
-        errors.print(f"[bold red]error[/] {error}", highlight=False)
+        errors.print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
