@@ -52,8 +52,7 @@ test-all: setup core-test sanitize
 	$(BIN)/python -m pytest -q -n $(WORKERS)
 
 core-test: setup
-	$(BIN)/ctest --test-dir $(firstword $(wildcard build/editable-*)) --output-on-failure --no-tests=error -Q -O build/core-test.log \
-	  || { cat build/core-test.log; exit 1; }
+	$(BIN)/ctest --test-dir build/editable-* --output-on-failure --no-tests=error
 
 # The core's own tests once more, with every access and every undefined operation checked.
 sanitize: $(VENV)/.tools
