@@ -19,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # What a rebuild of the core depends on. Python files are read where they are.
-CORE := CMakeLists.txt pyproject.toml $(shell find src isa tests/core fuzz -type f 2>/dev/null)
+CORE := CMakeLists.txt Makefile pyproject.toml $(shell find src isa tests/core fuzz -type f 2>/dev/null)
 CXX_FILES = $(shell git ls-files --cached --others --exclude-standard -- 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'fuzz/*.cpp' 'fuzz/*.h')
 
 .PHONY: setup demo test test-all core-test sanitize check format tidy bench bench-quick docs clean
