@@ -176,7 +176,7 @@ class Emitter:
     def _filling(self, node: fx.Node) -> str:
         """The number that a creating operation fills its tensor with."""
         packet = packet_name(node)
-        if "zeros" in packet:
+        if "zero" in packet:
             return "0"
         if "ones" in packet:
             return "1"

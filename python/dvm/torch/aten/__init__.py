@@ -1,6 +1,6 @@
 """What each ATen operation is in terms of the core's instructions: one table, filled by family."""
 
-from dvm.torch.aten import activations, create, normalize, pointwise, reduce, views
+from dvm.torch.aten import activations, create, losses, normalize, pointwise, reduce, views
 from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, VIEWS
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "VIEWS",
     "activations",
     "create",
+    "losses",
     "normalize",
     "pointwise",
     "reduce",

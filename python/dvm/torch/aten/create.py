@@ -40,7 +40,9 @@ def new_full(b: Builder, node: fx.Node, x: fx.Node, size: Any, number: Any, **_:
     return _filled(b, node, number)
 
 
-@lowers(CREATED, aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default)
+@lowers(
+    CREATED, aten.zeros.default, aten.zeros_like.default, aten.new_zeros.default, aten.zero.default
+)
 def zeros(b: Builder, node: fx.Node, *_: Any, **__: Any) -> Value:
     return _filled(b, node, 0)
 

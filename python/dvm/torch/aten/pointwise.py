@@ -146,7 +146,7 @@ def mul(b: Builder, node: fx.Node, x: Any, y: Any) -> Value:
     return b.op("logical_and" if first.type == "bool" else "mul", first, second)
 
 
-@lowers(COMPUTED, aten.div.Tensor, aten.div.Scalar)
+@lowers(COMPUTED, aten.div.Tensor, aten.div.Scalar, *overloads("true_divide", "Tensor", "Scalar"))
 def div(b: Builder, node: fx.Node, x: Any, y: Any) -> Value:
     first, second = b.operands(x, y, to_float=True)
     return first / second

@@ -336,24 +336,3 @@ def norm_dim_dtype(
     dtype: torch.dtype,
 ) -> Value:
     return vector_norm(b, node, x, 2 if p is None else p, dim, keepdim)
-
-
-@lowers(COMPUTED, aten.mse_loss.default)
-def mse_loss(b: Builder, node: fx.Node, x: fx.Node, target: fx.Node, reduction: int = 1) -> Value:
-    first, second = b.operands(x, target)
-    squares = b.op("square_diff", first, second)
-    if reduction == 0:
-        return squares
-    summed = b.reduce("sum", squares, axes_of(squares, None), False)
-    if reduction == 2:
-        return summed
-    return summed / b.count(
-        _broadcast_sizes(x.meta["val"].shape, target.meta["val"].shape), squares.type
-    )
-
-
-def _broadcast_sizes(first: Sequence[Any], second: Sequence[Any]) -> list[Any]:
-    """The shape of two tensors together. Torch knows which sizes are 1, so nothing has to be asked of the others."""
-    rank = max(len(first), len(second))
-    first, second = ([1] * (rank - len(shape)) + list(shape) for shape in (first, second))
-    return [n if isinstance(m, int) and m == 1 else m for m, n in zip(first, second, strict=True)]
