@@ -128,6 +128,7 @@ class Builder(Composites):
         """start, start + step, ... below `stop`, from 0 by default. Sizes such as `x.shape[0]` may take part."""
         if stop is None:
             start, stop = 0, start
+        start, stop = self._trace.size(start), self._trace.size(stop)
         for value in (start, stop):
             if not isinstance(value, (int, Dim)) or isinstance(value, bool):
                 raise TypeError(
@@ -275,14 +276,15 @@ class Builder(Composites):
         return self._trace.strong(self._trace.handle(value, where))
 
     def _shape(self, where: str, sizes: Sequence[Any], wildcard: bool = False) -> list[int | Dim]:
-        for size in sizes:
+        found = [self._trace.size(size) for size in sizes]
+        for size in found:
             if isinstance(size, bool) or not isinstance(size, (int, Dim)):
                 raise TypeError(
-                    f"[{where}] the size {size!r} came; an integer or an element of x.shape is wanted"
+                    f"[{where}] the size {size!r} came; an integer, an int argument or an element of x.shape is wanted"
                 )
             if isinstance(size, int) and size < (-1 if wildcard else 0):
                 raise ValueError(f"[{where}] the size {size} came")
-        return list(sizes)
+        return found
 
 
 def _elementwise(builder: Builder, row: Row) -> Callable[..., Handle]:

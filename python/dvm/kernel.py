@@ -75,8 +75,8 @@ class Kernel(_core.KernelFunction):
 
     def programs(self, *args: Any, dtype: Any = "f32", **constants: Any) -> list[_core.Program]:
         """The Programs that these shapes run, one after the other. Arguments as for `program`."""
-        specialisation, shapes = self._described(args, dtype, constants)
-        return list(specialisation.executable.programs(shapes))
+        specialisation, shapes, numbers = self._described(args, dtype, constants)
+        return list(specialisation.executable.programs(shapes, numbers))
 
     def program(self, *args: Any, dtype: Any = "f32", **constants: Any) -> _core.Program:
         """The Program for these shapes: one shape (or array) per loaded parameter, in the order of the parameters.
@@ -98,11 +98,10 @@ class Kernel(_core.KernelFunction):
                 for s in self._specialisations.values()
             ]
             return Explanation.of_many(self.name, found)
-        specialisation, shapes = self._described(args, dtype, constants)
+        specialisation, shapes, numbers = self._described(args, dtype, constants)
         executable = specialisation.executable
-        return Explanation.of_one(
-            self.name, str(executable.graph), executable.explain(), executable.programs(shapes)
-        )
+        programs = executable.programs(shapes, numbers)
+        return Explanation.of_one(self.name, str(executable.graph), executable.explain(), programs)
 
     def clear_cache(self) -> None:
         """Forgets everything that was compiled."""
@@ -271,7 +270,8 @@ class Kernel(_core.KernelFunction):
 
     def _described(
         self, args: Sequence[Any], dtype: Any, named: dict[str, Any]
-    ) -> tuple[Specialisation, list[tuple[int, ...]]]:
+    ) -> tuple[Specialisation, list[tuple[int, ...]], list[int]]:
+        """The specialisation, the shapes of its inputs, and its scalars (those that may be sizes)."""
         _, constants = self._bind((0,) * len(self.parameters), named)
         described = [self._describe(entry) for entry in args]
         names = list(dtype) if isinstance(dtype, (tuple, list)) else None
@@ -283,7 +283,7 @@ class Kernel(_core.KernelFunction):
             if shape is not None and argument is None:
                 wanted = element_types.name_of(names.pop(0) if names else dtype, self.name)
                 argument = TensorClass(wanted, tuple(size == 1 for size in shape))
-            elif names:
+            elif shape is not None and names:
                 names.pop(0)
             entries.append((shape, argument))
 
@@ -294,7 +294,14 @@ class Kernel(_core.KernelFunction):
         specialisation = self._specialisation(classes, constants)
         given = [shape for shape, _ in entries if shape is not None]
         position = {index: i for i, index in enumerate(sorted(specialisation.inputs))}
-        return specialisation, [given[position[index]] for index in specialisation.inputs]
+        shapes = [given[position[index]] for index in specialisation.inputs]
+        scalars = [index for index in specialisation.order if index not in position]
+        numbers = args if len(args) == len(self.parameters) else [1] * len(self.parameters)
+        return (
+            specialisation,
+            shapes,
+            [numbers[i] if type(numbers[i]) is int else 1 for i in scalars],
+        )
 
     def _describe(self, entry: Any) -> tuple[tuple[int, ...] | None, ArgumentClass]:
         """The shape of an entry, and its class as far as it says one."""

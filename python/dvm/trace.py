@@ -152,6 +152,13 @@ class Trace:
             self.order.append(parameter.index)
         return self._scalars[key]
 
+    def size(self, value: Any) -> Any:
+        """An int argument as a size, which is then part of the shapes of a call; other things as they are."""
+        if isinstance(value, Parameter) and value.weak and value.scalar_kind is Kind.INTEGER:
+            self.scalar(value, "i64")
+            return Dim(self, self.graph.node(self._scalars[value.index, "i64"])["name"])
+        return value
+
     def load(self, value: Any) -> Handle:
         """The tensor behind a parameter."""
         handle = self.handle(value, "load")

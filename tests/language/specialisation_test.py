@@ -170,3 +170,17 @@ def test_explain_and_graph():
     assert dvm.Graph.parse(str(graph)).inputs == graph.inputs
     kernel(np.zeros((3, 4), np.float32))
     assert dvm.explain(kernel)["specialisations"]
+
+
+def test_int_arguments_as_sizes():
+    table = dvm.kernel(
+        lambda k, rows, columns: k.store(k.arange(rows)[:, None] * k.arange(columns))
+    )
+    for rows, columns in [(3, 4), (1, 5), (0, 2), (7, 7)]:
+        wanted = np.arange(rows)[:, None] * np.arange(columns)
+        np.testing.assert_array_equal(table(rows, columns), wanted)
+    assert compiled(table) == 1
+    assert table.programs(3, 4)
+
+    pad = dvm.kernel(lambda k, x, n: k.store(k.expand(k.load(x)[:, None], -1, n) / n))
+    np.testing.assert_array_equal(pad(np.ones(2, np.float32), 4), np.full((2, 4), 0.25))

@@ -7,6 +7,7 @@ others a bound on the rounding error is carried along, so that a comparison is n
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -373,7 +374,17 @@ class RandomGraph:
                 size = max(size, 1)
             sizes[symbol] = size
             left //= max(size, 1)
+        # Values broadcast against their own transpose may still be far larger.
+        while self._most_elements(sizes) > 4 * self.largest:
+            symbol = max(sizes, key=lambda name: sizes[name])
+            sizes[symbol] //= 2
         return sizes
+
+    def _most_elements(self, sizes: dict[str, int]) -> int:
+        shapes = (self.graph.shape(value) for value in range(len(self.graph)))
+        return max(
+            math.prod(graph_reference.size_of(str(d), sizes) for d in shape) for shape in shapes
+        )
 
     def arguments(self, sizes: dict[str, int]) -> list[Any]:
         """Numbers for the scalars, and arrays for the inputs, of all sorts of layouts, with special values now and then."""
