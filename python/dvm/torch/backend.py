@@ -60,7 +60,8 @@ def compile_graph(
 ) -> Run:
     """Compiles one functional ATen graph into a function that takes its arguments in a list and empties it."""
     start = time.perf_counter()
-    graph = simplify(gm.graph)
+    graph = gm.graph
+    simplify(graph)
     part = partition(graph, options.numerics)
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))

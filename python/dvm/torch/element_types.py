@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 import torch
@@ -46,6 +47,11 @@ def _category(dtype: torch.dtype) -> int:
     return 2 if dtype.is_floating_point else 1
 
 
+@functools.cache
+def _promote(a: torch.dtype, b: torch.dtype) -> torch.dtype:
+    return torch.promote_types(a, b)  # slow where tensors are being traced
+
+
 def promote(tensors: Iterable[torch.Tensor], numbers: Iterable[type]) -> torch.dtype:
     """The type torch computes an elementwise operation in: tensors with dimensions decide, then tensors without,
     then Python numbers, a later group only when it is of a higher category (bool, integer, float)."""
@@ -53,13 +59,13 @@ def promote(tensors: Iterable[torch.Tensor], numbers: Iterable[type]) -> torch.d
     for tensor in tensors:
         group = 0 if tensor.dim() > 0 else 1
         known = groups[group]
-        groups[group] = tensor.dtype if known is None else torch.promote_types(known, tensor.dtype)
+        groups[group] = tensor.dtype if known is None else _promote(known, tensor.dtype)
     for kind in numbers:
         dtype = {bool: torch.bool, int: torch.int64}.get(kind, torch.get_default_dtype())
         known = groups[2]
-        groups[2] = dtype if known is None else torch.promote_types(known, dtype)
+        groups[2] = dtype if known is None else _promote(known, dtype)
     result, *others = [dtype for dtype in groups if dtype is not None]
     for dtype in others:
         if _category(dtype) > _category(result):
-            result = torch.promote_types(result, dtype)
+            result = _promote(result, dtype)
     return result

@@ -1,5 +1,5 @@
-"""Makes an ATen graph smaller before it is cut: equal nodes become one, views of views become one, and a matrix
-product with the bias and the views around it becomes the `linear` that the program was written with.
+"""Makes an ATen graph smaller before it is cut, in place: equal nodes become one, views of views become one, and a
+matrix product with the bias and the views around it becomes the `linear` that the program was written with.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch._functorch.compile_utils import fx_graph_cse
 
 from dvm.torch.symbols import is_contiguous
 
@@ -18,9 +17,8 @@ _RESHAPES = (aten.view.default, aten._unsafe_view.default)
 _MAYBE_NOTHING = (*_RESHAPES, aten.expand.default, aten.alias.default, aten.detach.default)
 
 
-def simplify(graph: fx.Graph) -> fx.Graph:
-    """An equivalent graph. The given one is not changed."""
-    graph = fx_graph_cse(graph)
+def simplify(graph: fx.Graph) -> None:
+    _merge_equal(graph)
     for node in graph.nodes:
         if node.target is aten.addmm.default:
             _restore_linear(graph, node)
@@ -30,9 +28,44 @@ def simplify(graph: fx.Graph) -> fx.Graph:
         if node.target in _MAYBE_NOTHING:
             _skip_if_nothing(node)
     for node in reversed(graph.nodes):
-        if node.op == "call_function" and not node.users and not node.is_impure():
+        if not node.users and _is_pure(node):
             graph.erase_node(node)
-    return graph
+
+
+def _is_pure(node: fx.Node) -> bool:
+    """Whether a node only computes: nothing is lost when it is left out or done once instead of twice."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    draws = torch.Tag.nondeterministic_seeded in node.target.tags
+    return not node.target._schema.is_mutable and not draws and bool(node.target._schema.returns)
+
+
+def _merge_equal(graph: fx.Graph) -> None:
+    """Does what is written several times once. Tensors that are returned stay apart."""
+    returned = {
+        operand for node in graph.nodes if node.op == "output" for operand in node.all_input_nodes
+    }
+    known: dict[Any, fx.Node] = {}
+    for node in graph.nodes:
+        if node.op != "call_function" or not _is_pure(node):
+            continue
+        first = known.setdefault((node.target, _key(node.args), _key(node.kwargs)), node)
+        if first is not node and not (node in returned and first in returned):
+            node.replace_all_uses_with(first)
+            graph.erase_node(node)
+            if node in returned:
+                returned.add(first)
+
+
+def _key(value: Any) -> Any:
+    """Something that is equal for equal arguments, and tells 1, 1.0 and True apart."""
+    if isinstance(value, tuple | list):
+        return tuple(_key(item) for item in value)
+    if isinstance(value, dict):
+        return tuple((name, _key(item)) for name, item in value.items())
+    if isinstance(value, bool | int | float):
+        return (value.__class__, repr(value))
+    return value
 
 
 def _join_views(node: fx.Node) -> None:

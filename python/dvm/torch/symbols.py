@@ -6,6 +6,7 @@ with it a recompilation. Expressions are compared by their structure alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import sympy
@@ -85,14 +86,19 @@ def memory_order(shape: Sequence[IntLike], strides: Sequence[IntLike]) -> tuple[
 
     An axis of size 1 may stand anywhere, so it stays beside the neighbour it is indexed after.
     """
-    sizes = [expression(size) for size in shape]
-    steps = [expression(step) for step in strides]
+    return _memory_order(tuple(map(expression, shape)), tuple(map(expression, strides)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _memory_order(
+    sizes: tuple[sympy.Expr, ...], strides: tuple[sympy.Expr, ...]
+) -> tuple[int, ...] | None:
     left = [axis for axis in range(len(sizes)) if sizes[axis] != 1]
     order: list[int] = []
     expected: sympy.Expr = sympy.Integer(1)
     while left:
         # From the right: of axes that could both come next (an axis may be empty), indexing order wins.
-        axis = next((axis for axis in reversed(left) if _equal(steps[axis], expected)), None)
+        axis = next((axis for axis in reversed(left) if _equal(strides[axis], expected)), None)
         if axis is None:
             return None
         left.remove(axis)
