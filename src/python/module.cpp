@@ -3,6 +3,8 @@
 #include "python/module.h"
 
 NB_MODULE(_core, module) {
+  // Frameworks keep what they compiled, and our objects with it, until after this module is gone: that is no leak.
+  nanobind::set_leak_warnings(false);
   module.doc() = "The compiled core of dvm: graphs, executables, programs.";
   dvm::python::bind_program(module);
   dvm::python::bind_graph(module);

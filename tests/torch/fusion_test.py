@@ -8,7 +8,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch.nn import functional  # noqa: E402
 
-from dvm.torch import explain  # noqa: E402
+from dvm.torch import dvm, explain  # noqa: E402
+from dvm.torch.report import record  # noqa: E402
 
 
 def rms_norm(x, weight):
@@ -21,6 +22,24 @@ def residual_norm(x, residual, weight, bias):
 
 def masked_softmax(x, mask):
     return torch.softmax(x.masked_fill(mask, float("-inf")) * 0.125, -1)
+
+
+def rotate_half(x):
+    a, b = x.chunk(2, -1)
+    return torch.cat([-b, a], -1)
+
+
+def rope(x, cosine, sine):
+    return x * cosine + rotate_half(x) * sine
+
+
+def interleaved_rope(x, cosine, sine):
+    a, b = x[..., ::2], x[..., 1::2]
+    return torch.stack([a * cosine - b * sine, a * sine + b * cosine], -1).flatten(-2)
+
+
+def group_norm_silu(x, weight, bias, residual):
+    return functional.silu(functional.group_norm(x, 4, weight, bias)) + residual
 
 
 def swiglu(gate, up):
@@ -50,6 +69,24 @@ ONE_KERNEL = {
     "group_norm": (
         lambda x: functional.group_norm(x, 4, torch.ones(8), torch.zeros(8)),
         torch.randn(2, 8, 5),
+    ),
+    "group_norm, silu, residual": (
+        group_norm_silu,
+        torch.randn(2, 8, 5),
+        torch.randn(8),
+        torch.randn(8),
+        torch.randn(2, 8, 5),
+    ),
+    "rope of interleaved pairs": (
+        interleaved_rope,
+        torch.randn(2, 6, 8),
+        torch.randn(6, 4),
+        torch.randn(6, 4),
+    ),
+    "cross entropy of every row": (
+        lambda x, t: functional.cross_entropy(x, t, reduction="none"),
+        X,
+        torch.randint(24, (6,)),
     ),
     "batch_norm": (
         lambda x: functional.batch_norm(x, torch.zeros(8), torch.ones(8)),
@@ -83,6 +120,31 @@ def test_is_one_kernel(name, dtype):
     assert [kernel["name"] for kernel in account.kernels] == [account.kernels[0]["name"]], str(
         account
     )
+
+
+def test_rope_of_halves_is_one_kernel_where_the_width_is_known():
+    x, cosine, sine = torch.randn(2, 3, 6, 8), torch.randn(6, 8), torch.randn(6, 8)
+    with torch.no_grad(), record() as report:
+        for tensor in (x, cosine, sine):
+            torch._dynamo.mark_static(tensor, -1)
+            torch._dynamo.mark_dynamic(tensor, -2)
+        result = torch.compile(rope, backend=dvm)(x, cosine, sine)
+    torch.testing.assert_close(result, rope(x, cosine, sine))
+    (compilation,) = report.compilations
+    assert compilation.fallbacks == []
+    assert len(compilation.kernels) == 1
+
+
+def test_parts_that_are_only_joined_are_joined_by_torch():
+    with torch.no_grad():
+        account = explain(lambda x: torch.cat([x, x], 1), X)
+    assert account.kernels == []
+    assert account.fallbacks == []
+
+
+def test_a_segment_that_reads_no_tensor_is_run_by_torch():
+    account = explain(lambda x: torch.arange(x.shape[0]) * 2 + 1, X)
+    assert account.kernels == []
 
 
 def test_an_encoder_layer_is_matrix_products_and_one_kernel_between_them():

@@ -153,6 +153,28 @@ def test_language_model():
     gradients_match(Language(), torch.randint(50, (2, 6)), torch.randint(50, (3, 13)))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy(reduction):
+    function = torch.compile(functional.cross_entropy, backend=dvm, dynamic=True)
+    for rows in (6, 9):
+        x, target = torch.randn(rows, 11, requires_grad=True), torch.randint(11, (rows,))
+        target[2] = -100
+        mine, theirs = (
+            f(x, target, reduction=reduction) for f in (function, functional.cross_entropy)
+        )
+        torch.testing.assert_close(mine, theirs)
+        gradients = [torch.autograd.grad(loss.sum(), x) for loss in (mine, theirs)]
+        torch.testing.assert_close(*gradients)
+    assert counters["dvm"]["fallbacks"] == 0
+
+
+def test_cross_entropy_of_a_class_that_there_is_not():
+    loss = torch.compile(functional.cross_entropy, backend=dvm, dynamic=True)(
+        torch.randn(3, 5), torch.tensor([1, 5, 2])
+    )
+    assert loss.isnan()
+
+
 def test_training_step_with_an_optimizer():
     torch.manual_seed(1)
     model = Language()

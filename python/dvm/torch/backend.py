@@ -14,6 +14,7 @@ from torch import fx
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 
+from dvm import _core
 from dvm.torch import report
 from dvm.torch.decompositions import decompositions
 from dvm.torch.emit import Emitter, Run
@@ -65,8 +66,9 @@ def compile_graph(
     part = partition(graph, options.numerics)
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
+    known: dict[str, _core.Executable] = {}
     segments = {
-        at: compile_segment(part, segment, f"{kind}_{at // 2}")
+        at: compile_segment(part, segment, kind, known)
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }

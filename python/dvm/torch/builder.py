@@ -17,6 +17,9 @@ Number = bool | int | float
 
 MAX_RANK = 8
 
+# How long a chain of operations may be that is done again with an axis split.
+MAX_SPLITS = 6
+
 
 class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
     """Raised by a builder function for arguments that the core does not cover; its text is the reason."""
@@ -104,6 +107,7 @@ class Builder:
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
         self._groups: dict[int, Groups] = {}  # result of regroup() -> what it merged
+        self._splits: dict[tuple[int, int, tuple[Size, Size]], Value | None] = {}
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self.roundings: set[int] = (
             set()
@@ -295,7 +299,7 @@ class Builder:
         self._groups[merged.id] = Groups(value, axis, size, (shape[axis], shape[axis + 1]))
         return merged
 
-    def _split(self, value: Value, groups: Groups) -> Value | None:
+    def _split(self, value: Value, groups: Groups, depth: int = 0) -> Value | None:
         """`value`, which is to meet a regrouped one, as it meets that one's base; None if it must be made first."""
         axis = groups.axis - (groups.base.rank - 1 - value.rank)
         if axis > groups.axis:
@@ -315,13 +319,19 @@ class Builder:
             recipe.method == "expand" and not self.graph.shape(recipe.operands[0])
         ):
             return self.reshape(value, [*shape[:axis], *groups.sizes, *shape[axis + 1 :]])
-        if recipe.method not in ("elementwise", "cast"):
+        if recipe.method not in ("elementwise", "cast") or depth == MAX_SPLITS:
             return None
-        operands = [self._split(Value(self, operand), groups) for operand in recipe.operands]
-        if any(operand is None for operand in operands):
-            return None
-        ids = tuple(operand.id for operand in operands if operand is not None)
-        return self._record(recipe.method, ids, recipe.arguments)
+        key = (value.id, groups.axis, groups.sizes)
+        if key not in self._splits:
+            operands = [
+                self._split(Value(self, operand), groups, depth + 1) for operand in recipe.operands
+            ]
+            ids = tuple(operand.id for operand in operands if operand is not None)
+            whole = len(ids) == len(operands)
+            self._splits[key] = (
+                self._record(recipe.method, ids, recipe.arguments) if whole else None
+            )
+        return self._splits[key]
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)

@@ -28,8 +28,11 @@ class Compiled:
     copied: list[fx.Node]  # outputs whose strides the core cannot make: they are copied afterwards
 
 
-def compile_segment(part: Partition, segment: Segment, name: str) -> Compiled:
-    """Makes the segment's Graph and its Executable."""
+def compile_segment(
+    part: Partition, segment: Segment, name: str, known: dict[str, _core.Executable]
+) -> Compiled:
+    """Makes the segment's Graph and its Executable, or takes that of an equal Graph from `known`: the layers of a
+    model then share their plans."""
     builder = part.builder
     given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
     for node in segment.nodes:
@@ -45,7 +48,7 @@ def compile_segment(part: Partition, segment: Segment, name: str) -> Compiled:
         if isinstance(value, Value):
             wanted.append((node, value.id))
     needed = _needed([value for _, value in wanted], given, builder)
-    return _Assembly(part, name, given, needed).compile(wanted)
+    return _Assembly(part, name, given, needed).compile(wanted, known)
 
 
 def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> list[int]:
@@ -87,7 +90,9 @@ class _Assembly:
         self.graph = _core.Graph(name)
         self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
 
-    def compile(self, wanted: list[tuple[fx.Node, int]]) -> Compiled:
+    def compile(
+        self, wanted: list[tuple[fx.Node, int]], known: dict[str, _core.Executable]
+    ) -> Compiled:
         tensors = self._inputs()
         sizes = self._sizes()
         numbers = self._numbers()
@@ -100,7 +105,10 @@ class _Assembly:
                 ]
                 self.mine[value] = make(self.graph, recipe.method, operands, recipe.arguments)
         copied = self._outputs(wanted)
-        executable = _core.Executable(self.graph)
+        text = str(self.graph)
+        executable = known.get(text)
+        if executable is None:
+            executable = known[text] = _core.Executable(self.graph)
         outputs = [node for node, _ in wanted]
         return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
 
@@ -140,7 +148,7 @@ class _Assembly:
         for value in self.needed:
             recipe = self.recipes[value]
             if recipe.method == "scalar" and value not in self.given:
-                self.mine[value] = self.graph.scalar(*recipe.arguments)
+                self.mine[value] = self.graph.scalar(f"number{len(numbers)}", recipe.arguments[1])
                 numbers.append(self.part.builder.scalars[value])
         return numbers
 
