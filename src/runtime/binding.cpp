@@ -35,6 +35,7 @@ Binding::Binding(const Graph& graph, const Fusion& fusion) : graph_(&graph) {
       if (dims.node(dim).op != DimOp::kSymbol || dims.node(dim).name != scalar.name) continue;
       if (values.get(dim) != DimValues::kUnknown) break;
       symbol_scalars_.push_back(static_cast<int>(i));
+      scalar_symbols_.push_back(dim);
       (void)values.bind(dim, 64);
       settle(values);
       break;
@@ -144,18 +145,14 @@ DimValues Binding::bind(std::span<const TensorView> inputs,
       }
     }
     if (operations) break;
-    for (const int number : symbol_scalars_) {
-      const Node& scalar = graph.node(graph.scalars()[number]);
+    for (std::size_t i = 0; i < symbol_scalars_.size(); ++i) {
+      const int number = symbol_scalars_[i];
       const auto value = static_cast<std::int64_t>(scalars[number]);
-      if (value < 0)
-        fail("scalar " + scalar.name + " is a dimension and cannot be " + std::to_string(value));
-      for (Dim dim = 0; dim < static_cast<Dim>(dims.size()); ++dim) {
-        if (dims.node(dim).op != DimOp::kSymbol || dims.node(dim).name != scalar.name) continue;
-        if (!values.bind(dim, value)) {
-          fail("scalar " + scalar.name + " is " + std::to_string(value) +
-               ", but the dimension is " + std::to_string(values.get(dim)));
-        }
-      }
+      if (value >= 0 && values.bind(scalar_symbols_[i], value)) continue;
+      const std::string came = "scalar " + graph.node(graph.scalars()[number]).name + " is ";
+      if (value < 0) fail(came + "a dimension and cannot be " + std::to_string(value));
+      fail(came + std::to_string(value) + ", but the dimension is " +
+           std::to_string(values.get(scalar_symbols_[i])));
     }
   }
   if (equations_.empty()) return values;

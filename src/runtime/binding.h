@@ -52,6 +52,7 @@ class Binding {
   const Graph* graph_;
   std::vector<Equation> equations_;
   std::vector<int> symbol_scalars_;
+  std::vector<Dim> scalar_symbols_;  // what each of them binds
 };
 
 }  // namespace dvm
