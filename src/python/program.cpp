@@ -199,6 +199,13 @@ nb::list instructions() {
     entry["properties"] = property_names(row.properties);
     entry["reference"] = text(row.reference);
     entry["doc"] = text(row.doc);
+    nb::list halves;
+    for (const Pair& pair : kPairs) {
+      if (pair.both != static_cast<Op>(i)) continue;
+      halves.append(text(info(pair.inner).name));
+      halves.append(text(info(pair.outer).name));
+    }
+    entry["pair"] = halves;  // of a superinstruction: what it does first, and then
     rows.append(entry);
   }
   return rows;
@@ -241,8 +248,9 @@ void bind_program(nb::module_& module) {
       .def("disassemble", &disassemble, "The text form, which assemble() reads back.")
       .def_static("from_words", &from_words, "words"_a, "Verifies and decodes.")
       .def("run", &run, "args"_a, "scalars"_a = nb::tuple(),
-           nb::sig("def run(self, args: Sequence[typing.Any], scalars: Sequence[int | float | bool] = "
-                   "()) -> None"),
+           nb::sig(
+               "def run(self, args: Sequence[typing.Any], scalars: Sequence[int | float | bool] = "
+               "()) -> None"),
            "Runs on contiguous buffers, in the order of the arguments.")
       .def_prop_ro("stats", &stats, nb::sig("def stats(self) -> dict[str, Any]"))
       .def(

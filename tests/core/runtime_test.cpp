@@ -216,8 +216,8 @@ TEST(inputs_that_do_not_fit_are_named) {
   Executable executable(parse_graph(print(chain())));
   Tensor x({3});
   const TensorView view = x.view();
-  CHECK(
-      test::throws([&] { executable.plan({&view, 1}); }, "[chain] input x: expected rank 2, got rank 1"));
+  CHECK(test::throws([&] { executable.plan({&view, 1}); },
+                     "[chain] input x: expected rank 2, got rank 1"));
 }
 
 }  // namespace
