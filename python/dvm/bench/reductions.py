@@ -69,7 +69,7 @@ def logsumexp(x: Tensor) -> Tensor:
 def logsumexp_kernel(k: Any, x: Any) -> Any:
     x = k.load(x)
     top = k.max(x, axis=-1, keepdims=True)
-    return k.store((top + k.log(k.sum(k.exp(x - top), axis=-1, keepdims=True)))[:, 0])
+    return k.store(k.squeeze(top + k.log(k.sum(k.exp(x - top), axis=-1, keepdims=True)), -1))
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def print_operators(cases: list[Case], inductor: bool) -> None:
         report.shortfalls(cases, "dvm", rival),
     )
     _print_ratios(
-        f"Called directly: times faster than the better of {' and '.join(best)}",
+        f"Called directly: times faster than {'the better of ' * inductor}{' and '.join(best)}",
         report.by_operator(cases, "kernel", best),
         report.shortfalls(cases, "kernel", best, report.BOUND_ELEMENTS),
     )
