@@ -10,6 +10,7 @@ from torch import fx
 from dvm.torch.aten.pointwise import overloads
 from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers
 from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.element_types import COMPUTE
 
 aten = torch.ops.aten
 
@@ -96,4 +97,5 @@ def _side_by_side(b: Builder, tensors: list[fx.Node], axis: int) -> Value:
         raise Declined("the parts differ in shape or type")
     shape = [*first.shape[:axis], 1, *first.shape[axis:]]
     part = b.iota([2, *([1] * (len(shape) - axis - 1))], 0)
-    return b.select(b.op("eq", part, 0), *(b.reshape(value, shape) for value in values))
+    parts = [b.reshape(b.cast(value, COMPUTE[value.type]), shape) for value in values]
+    return b.select(b.op("eq", part, 0), *parts)
