@@ -1,8 +1,10 @@
 """Each instruction in NumPy: the living definition of the language, which every engine is tested against.
 
 `evaluate` reads an instruction's row from the tables of isa/ and evaluates its `reference` expression. Floats enter it
-widened (f32 as float64, f64 as long double) and its value is rounded to the type of the result once, so that what
-comes out is the truth and not another approximation. The functions below are what expressions may use beside NumPy.
+widened and its value is rounded to the type of the result once, so that what comes out is the truth and not another
+approximation. f32 is widened to float64. f64 becomes long double where an instruction is `costly` or a reduction;
+the plain arithmetic of f64 rounds correctly by itself, which a sum rounded twice would not.
+The functions below are what expressions may use beside NumPy.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ _TYPES = {row["name"]: row for row in _core.element_types()}
 
 def dtype_of(element: str) -> np.dtype[Any]:
     """The NumPy type of an element type; that of bf16 comes from the package ml_dtypes."""
+    kind: Any = _TYPES[element]["numpy"]
     if element == "bf16":
         import ml_dtypes
 
-        return np.asarray(np.dtype(ml_dtypes.bfloat16))
-    return np.asarray(np.dtype(_TYPES[element]["numpy"]))
+        kind = ml_dtypes.bfloat16
+    dtype: np.dtype[Any] = np.dtype(kind)
+    return dtype
 
 
 def evaluate(name: str, *operands: Any, axis: int | tuple[int, ...] | None = None) -> Array:
@@ -40,7 +44,8 @@ def evaluate(name: str, *operands: Any, axis: int | tuple[int, ...] | None = Non
     row = _ROWS[name]
     with np.errstate(all="ignore"):
         # Operands have the names a, b and c; expressions are ours, from the tables.
-        names = {key: _widen(value) for key, value in zip("abc", arrays, strict=False)}
+        deep = row["family"] == "reduce" or "costly" in row["properties"]
+        names = {key: _widen(value, deep) for key, value in zip("abc", arrays, strict=False)}
         value = np.asarray(
             eval(_expression(name), globals(), {**names, "axis": axis, "dtype": dtype})  # noqa: S307
         )
@@ -54,9 +59,9 @@ def _expression(name: str) -> CodeType:
     return compile(_ROWS[name]["reference"], f"<reference of {name}>", "eval")
 
 
-def _widen(array: Array) -> Array:
+def _widen(array: Array, deep: bool) -> Array:
     if array.dtype == np.float64:
-        return array.astype(np.longdouble)
+        return array.astype(np.longdouble) if deep else array
     # ml_dtypes' bfloat16 is no np.floating
     half = array.dtype.itemsize == 2 and array.dtype.kind not in "iu"
     return array.astype(np.float64) if half or array.dtype == np.float32 else array
@@ -71,8 +76,8 @@ def convert(a: Array, element: str) -> Array:
         if element in ("f16", "bf16"):
             return a.astype(np.float32).astype(dtype)
         if real and dtype.kind in "iu":
-            # A narrow integer keeps the low bits of a wide one.
-            return _truncate(a, np.int64 if element in ("i64", "u8") else np.int32).astype(dtype)
+            # A narrow integer keeps the low bits of an i32.
+            return _truncate(a, np.int64 if element == "i64" else np.int32).astype(dtype)
         return a.astype(dtype)
 
 
@@ -135,7 +140,9 @@ def trunc_div(a: Array, b: Array, dtype: np.dtype[Any]) -> Array:
 def power(a: Array, b: Array) -> Array:
     """a to the power b; of integers, what a whole number can hold of it."""
     if _is_float(a):
-        return np.power(a, b)
+        # The long double function of some C libraries errs where an operand is 0 or infinite.
+        plain = np.isfinite(a) & np.isfinite(b) & (a != 0)
+        return np.where(plain, np.power(a, b), np.power(a.astype(np.float64), b.astype(np.float64)))
     inverse = np.where(a == 1, 1, np.where(a == -1, np.where(b % 2 == 0, 1, -1), 0))
     return np.where(b < 0, inverse, np.power(a, np.maximum(b, 0)))
 
@@ -216,3 +223,10 @@ def gelu_tanh(a: Array) -> Array:
 def argreduce(function: Callable[..., Any], a: Array, axis: int | None) -> Array:
     """np.argmax or np.argmin with the axis kept: the first extreme wins, and the first nan over all."""
     return np.asarray(function(a, axis=axis, keepdims=True))
+
+
+def pair(inner: str, outer: str, dtype: np.dtype[Any], *operands: Array) -> Array:
+    """The instruction `outer` on the rounded result of `inner`, and on the operands that `inner` leaves."""
+    values = [operand.astype(dtype) for operand in operands]
+    count = _ROWS[inner]["arity"]
+    return evaluate(outer, evaluate(inner, *values[:count]), *values[count:])

@@ -21,16 +21,12 @@ DVM_HD I truncate(T a) {
   return static_cast<I>(fits ? a : kLowest);
 }
 
-/// An integer from any storage value. Narrow ones keep the low bits of the wide one, which is i32 except for u8,
-/// where PyTorch goes through i64.
+/// An integer from any storage value. Narrow ones keep the low bits of an i32.
 template <class I, class S>
 DVM_HD I integer(S stored) {
   const auto a = number(stored);
-  using N = std::remove_const_t<decltype(a)>;
-  if constexpr (!is_float<N>) return static_cast<I>(a);
-  else if constexpr (std::is_same_v<I, std::int64_t>) return truncate<std::int64_t>(a);
-  else if constexpr (std::is_same_v<I, std::uint8_t> && std::is_same_v<N, double>)
-    return static_cast<I>(truncate<std::int64_t>(a));
+  if constexpr (!is_float<std::remove_const_t<decltype(a)>>) return static_cast<I>(a);
+  else if constexpr (sizeof(I) == 8) return truncate<std::int64_t>(a);
   else return static_cast<I>(truncate<std::int32_t>(a));
 }
 

@@ -75,7 +75,7 @@ struct floor_div {
   DVM_HD float operator()(float a, float b) const {
     const double exact = static_cast<double>(a) / static_cast<double>(b);
     const double down = floor{}(exact);
-    const bool apart = (a != 0.0f) & ((a < 0.0f) != (b < 0.0f));
+    const bool apart = ((a < 0.0f) & (b > 0.0f)) | ((a > 0.0f) & (b < 0.0f));
     const double by_infinity = apart ? -1.0 : exact;
     const double finite = magnitude(b) == kInfinity<float> ? by_infinity : down;
     const double result = magnitude(a) == kInfinity<float> ? kNan<double> : finite;
