@@ -3,8 +3,16 @@
 namespace dvm::cpu {
 namespace {
 
-// Rows shorter than this are joined into longer pieces by the expanding kernel, unless they are flat already.
+// Rows shorter than this are joined into longer pieces by the expanding kernel, unless they are flat already. Longer
+// ones too when the instruction is dear and much of a row's last vector would be empty.
 constexpr std::int64_t kShortRow = 24;
+constexpr std::int64_t kShortCostlyRow = 128;
+
+bool is_short(std::int64_t cols, bool costly) {
+  if (cols < kShortRow) return true;
+  const std::int64_t empty = -cols & 15;
+  return costly && cols < kShortCostlyRow && empty * 8 > cols;
+}
 
 struct Strides {
   std::int64_t row, col;
@@ -64,11 +72,11 @@ int variant_of(const Step& step) {
   return variant;
 }
 
-void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& kernels) {
+void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& kernels, bool costly) {
   flatten(step);
   step.contiguous = variants[0];
   const int variant = variant_of(step);
-  const bool whole_rows = step.outer == 1 || step.inner >= kShortRow;
+  const bool whole_rows = step.outer == 1 || !is_short(step.inner, costly);
   step.kernel = variant >= 0 && whole_rows && variants[variant] != nullptr ? variants[variant]
                                                                            : kernels.expand;
 }
@@ -115,7 +123,7 @@ Step bind_step(const ProgramWords& program, InstructionWord instruction, std::in
   const Kernel* const variants = kernels.kernels[instruction.opcode()];
   switch (family) {
     case Family::kElementwise:
-      bind_elementwise(step, variants, kernels);
+      bind_elementwise(step, variants, kernels, (info(op).properties & kCostly) != 0);
       break;
     case Family::kReduce:
       bind_reduction(step, variants, kernels, domain);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
+#include "cpu/kernels/lanes.h"
 #include "cpu/kernels/transpose.h"
 
 namespace dvm::cpu {
@@ -41,29 +43,38 @@ void repeat_row(T* dst, const T* src, std::int64_t outer, std::int64_t inner) {
   }
 }
 
-// Each source value fills a short adjacent row: rows of a length known to the compiler for the shortest ones.
-template <class T, int kInner>
-void fill_short_rows(T* dst, Place src, std::int64_t outer) {
-  for (std::int64_t i = 0; i < outer; ++i) {
+// Short adjacent rows are written as whole vectors, the next row over what is too much of the last one; only rows near
+// the end are written exactly.
+template <class T>
+void fill_short_rows(T* dst, Place src, std::int64_t outer, std::int64_t inner) {
+  const std::int64_t vectors = (inner + kLanes<T> - 1) / kLanes<T>;
+  const std::int64_t last = outer * inner - vectors * kLanes<T>;
+  const std::int64_t exact = last < 0 ? 0 : std::min(outer, last / inner + 1);
+  const auto fill = [&](auto count) {
+    for (std::int64_t i = 0; i < exact; ++i) {
+      const Lanes<T> value = all_lanes(*pointer<const T>(moved(src.at, i * src.outer_stride)));
+      for (std::int64_t k = 0; k < count; ++k) store_lanes(dst + i * inner + k * kLanes<T>, value);
+    }
+  };
+  if (vectors == 1) {
+    fill(std::integral_constant<std::int64_t, 1>());
+  } else if (vectors == 2) {
+    fill(std::integral_constant<std::int64_t, 2>());
+  } else {
+    fill(vectors);
+  }
+  std::int64_t i = exact;
+  for (; i < outer; ++i) {
     const T value = *pointer<const T>(moved(src.at, i * src.outer_stride));
-    for (int j = 0; j < kInner; ++j) dst[i * kInner + j] = value;
+    for (std::int64_t j = 0; j < inner; ++j) dst[i * inner + j] = value;
   }
 }
 
 template <class T>
 void fill_rows(Place dst, Place src, std::int64_t outer, std::int64_t inner) {
-  if (dst.outer_stride == inner * static_cast<std::int64_t>(sizeof(T))) {
-    T* const to = pointer<T>(dst.at);
-    switch (inner) {
-      case 2:
-        return fill_short_rows<T, 2>(to, src, outer);
-      case 3:
-        return fill_short_rows<T, 3>(to, src, outer);
-      case 4:
-        return fill_short_rows<T, 4>(to, src, outer);
-      default:
-        break;
-    }
+  if (outer > 1 && inner <= 4 * kLanes<T> &&
+      dst.outer_stride == inner * static_cast<std::int64_t>(sizeof(T))) {
+    return fill_short_rows(pointer<T>(dst.at), src, outer, inner);
   }
   for (std::int64_t i = 0; i < outer; ++i) {
     const T value = *pointer<const T>(moved(src.at, i * src.outer_stride));

@@ -5,9 +5,9 @@
 // A destination may be exactly the place of an operand, never overlap it otherwise; `ivdep` tells the compiler so.
 #pragma once
 
-#include <cstring>
 #include <type_traits>
 
+#include "cpu/kernels/lanes.h"
 #include "cpu/kernels/types.h"
 #include "cpu/step.h"
 #include "semantics/semantics.h"
@@ -42,9 +42,7 @@ template <class T, std::int64_t kCount, bool kBroadcast>
 struct Padded {
   alignas(64) T values[kCount];
   Padded(const Operand<T, false>& from, std::int64_t count) {
-    const T last = from.at[count - 1];
-    for (std::int64_t i = 0; i < kCount; ++i) values[i] = last;
-    std::memcpy(values, from.at, static_cast<std::size_t>(count) * sizeof(T));
+    load_padded<T, kCount>(values, from.at, count);
   }
   Operand<T, false> operand() const { return {values}; }
 };
@@ -75,7 +73,7 @@ inline __attribute__((always_inline)) void one_row(R* dst, std::int64_t count,
   [&](const Padded<T, kCount, kBroadcast>&... padded) {
     whole_blocks<F, R, kCount>(results, kCount, padded.operand()...);
   }(Padded<T, kCount, kBroadcast>(operands.from(whole), rest)...);
-  std::memcpy(dst + whole, results, static_cast<std::size_t>(rest) * sizeof(R));
+  store_padded<R, kCount>(dst + whole, results, rest);
 }
 
 template <class F, class... Operands>
