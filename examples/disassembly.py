@@ -10,8 +10,8 @@ def sigmoid_gate(k, x, gate):
     return k.store(k.load(x) * k.sigmoid(k.load(gate)))
 
 
-print(sigmoid_gate.graph((4, 100), (100,)))
-program = sigmoid_gate.program((4, 100), (100,))
+print(sigmoid_gate.graph((4, 100), (4, 100)))
+program = sigmoid_gate.program((4, 100), (4, 100))
 text = program.disassemble()
 print(text)
 print(program.stats)
@@ -22,7 +22,7 @@ assert dvm.Program.from_words(again.words) == program
 
 x, gate, out = (
     np.ones((4, 100), np.float32),
-    np.zeros(100, np.float32),
+    np.zeros((4, 100), np.float32),
     np.empty((4, 100), np.float32),
 )
 again.run([x, gate, out])

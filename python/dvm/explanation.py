@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dvm import _core
+from dvm.kernel_line import kernel_line
 
 
 class Explanation(dict[str, Any]):
@@ -16,19 +17,14 @@ class Explanation(dict[str, Any]):
         cls, name: str, graph: str, facts: dict[str, Any], programs: Sequence[_core.Program]
     ) -> Explanation:
         """For one Executable and the Programs that some shapes run."""
-        return cls(
-            {"name": name, "graph": graph, **facts, "programs": [dict(p.stats) for p in programs]}
-        )
+        stats = [dict(program.stats) for program in programs]
+        return cls({**facts, "name": name, "graph": graph, "programs": stats})
 
     @classmethod
     def of_many(cls, name: str, found: Sequence[tuple[str, dict[str, Any]]]) -> Explanation:
         """For all Executables of one kernel."""
-        return cls(
-            {
-                "name": name,
-                "specialisations": [cls({"name": name, "graph": g, **facts}) for g, facts in found],
-            }
-        )
+        each = [cls({**facts, "name": name, "graph": graph}) for graph, facts in found]
+        return cls({"name": name, "specialisations": each})
 
     def __str__(self) -> str:
         if "specialisations" in self:
@@ -37,8 +33,9 @@ class Explanation(dict[str, Any]):
             f"{self['name']}: {len(self.get('kernels', ()))} kernel(s)",
             *self["graph"].rstrip().splitlines(),
         ]
+        lines += [f"kernel {kernel_line(kernel)}" for kernel in self.get("kernels", ())]
         for key, value in self.items():
-            if key in ("name", "graph"):
+            if key in ("name", "graph", "kernels"):
                 continue
             if isinstance(value, (list, tuple)) and value:
                 lines.append(f"{key}:")

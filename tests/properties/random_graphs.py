@@ -1,4 +1,4 @@
-"""Random graphs with random inputs, and how far an engine may be from the reference on them.
+"""Random graphs with random inputs.
 
 A graph is made by a `Chooser`, so that hypothesis can draw (and shrink) it and a plain seed can too. Operations that
 jump (comparisons, rounding, argmax, casts to integers) are only given values that every engine has exactly; on all
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rounding import check
 
 from dvm import _core, element_types, graph_reference
 from dvm.element_types import Kind
@@ -22,10 +23,8 @@ from dvm.instructions import TABLE
 FLOATS = ("f32", "f64", "f16", "bf16")
 INTEGERS = ("i32", "i64", "i8", "u8", "i16")
 COMPUTE = ("f32", "f64", "i32", "i64", "bool")
-EPSILON = {"f64": 2.0**-52, "f32": 2.0**-23, "f16": 2.0**-10, "bf16": 2.0**-7}
 
-# How far apart results may lie when inputs do, and how much is added by rounding, in units of the type's epsilon.
-# Only operations whose slope is at most 1 (or stated in `_slope`) are drawn.
+# Smooth operations have a slope of about 1 at most (see rounding.py), so that errors do not grow.
 SMOOTH = (
     "sin",
     "cos",
@@ -45,6 +44,12 @@ COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 LOGICAL = ("logical_and", "logical_or", "logical_xor")
 BITS = ("bitwise_and", "bitwise_or", "bitwise_xor")
 DIVISIONS = ("floor_div", "trunc_div", "remainder", "fmod")
+EXTREMES = ("maximum", "minimum")
+OPERATORS = {
+    Kind.BOOL: (*BITS, *LOGICAL, *EXTREMES, "eq"),
+    Kind.INTEGER: ("add", "sub", "mul", *EXTREMES, *BITS, *DIVISIONS, *COMPARISONS),
+    Kind.FLOAT: ("add", "sub", "mul", "add", "sub", "mul", *EXTREMES, "square_diff"),
+}
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 130)
 
 
@@ -110,8 +115,7 @@ class RandomGraph:
         for _ in range(choose.integer(1, operations)):
             self._operation()
         outputs = [self.values[-1].value]
-        for _ in range(choose.integer(0, 2)):
-            outputs.append(choose.pick(self.values).value)
+        outputs += [choose.pick(self.values).value for _ in range(choose.integer(0, 2))]
         for value in outputs:
             self.graph.output(value)
 
@@ -183,6 +187,11 @@ class RandomGraph:
         )
         self.choose.pick(kinds + more)()
 
+    def _name(self, names: Sequence[str], known: Known) -> str:
+        """One of the instructions `names` that takes the type of `known`."""
+        compute = element_types.compute(self._type(known))
+        return self.choose.pick([name for name in names if compute in TABLE[name].types])
+
     def _float_type(self, known: Known) -> str:
         return (
             self._type(known)
@@ -212,23 +221,10 @@ class RandomGraph:
 
     def _binary(self) -> None:
         left, right = self._pair()
-        c = self.choose
         kind = self._kind(left)
-        if kind is Kind.BOOL:
-            name = c.pick((*BITS, *LOGICAL, "maximum", "minimum", "eq"))
-        elif kind is Kind.INTEGER:
-            name = c.pick(
-                ("add", "sub", "mul", "maximum", "minimum", *BITS, *DIVISIONS, *COMPARISONS)
-            )
-        else:
-            name = c.pick(
-                ("add", "sub", "mul", "add", "sub", "mul", "maximum", "minimum", "square_diff")
-            )
-        exact = (
-            left.exact
-            and right.exact
-            and (kind is not Kind.FLOAT or name in ("maximum", "minimum"))
-        )
+        name = self._name(OPERATORS[kind], left)
+        unrounded = kind is not Kind.FLOAT or name in ("maximum", "minimum")
+        exact = left.exact and right.exact and unrounded
         self._keep(self.graph.elementwise(name, [left.value, right.value]), exact)
 
     def _constant(self) -> None:
@@ -323,7 +319,7 @@ class RandomGraph:
         left, right = self._pair()
         if self._kind(left) is Kind.BOOL:
             return
-        name = self.choose.pick(("multiply_add", "sub_mul"))
+        name = self._name(("multiply_add", "sub_mul"), left)
         operands = [left.value, right.value, left.value]
         self._keep(
             self.graph.elementwise(name, operands),
@@ -387,7 +383,7 @@ class RandomGraph:
         )
 
     def arguments(self, sizes: dict[str, int]) -> list[Any]:
-        """Numbers for the scalars, and arrays for the inputs, of all sorts of layouts, with special values now and then."""
+        """Numbers for the scalars; arrays of all sorts of layouts for the inputs, now and then special values."""
         generator = np.random.default_rng(self.choose.integer(0, 2**32 - 1))
         special = self.choose.chance(20)
         arrays = []
@@ -445,107 +441,6 @@ def _bfloat16() -> np.dtype[Any]:
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16)
-
-
-# ---- how far from the reference an engine may be
-
-
-def error_bounds(evaluation: graph_reference.Evaluation) -> list[float]:
-    """For every value of the graph, a bound on the error that rounding may leave in its elements."""
-    graph = evaluation.graph
-    errors: list[float] = []
-    for value in range(len(graph)):
-        node = graph.node(value)
-        dtype = node["type"]
-        operands = node["operands"]
-        came = [errors[v] for v in operands]
-        sizes = [_magnitude(evaluation.values[v]) for v in operands]
-        mine = _magnitude(evaluation.values[value])
-        # How many elements of the (first) operand meet in one of the result.
-        total = max((evaluation.values[v].size for v in operands[:1]), default=0) / max(
-            1, evaluation.values[value].size
-        )
-        error = _propagated(node, came, sizes, max(1.0, total))
-        rounds = node["kind"] in ("elementwise", "reduce", "cast") and dtype in EPSILON
-        exact = node["kind"] == "elementwise" and node["op"] in (
-            *EXACT,
-            "maximum",
-            "minimum",
-            "select",
-            "clamp",
-        )
-        if rounds and (error or not exact):
-            error += 8 * EPSILON[dtype] * mine
-        errors.append(error if dtype in EPSILON else 0.0)
-    return errors
-
-
-def _magnitude(array: np.ndarray) -> float:
-    if array.dtype.kind != "f":
-        return float(np.abs(array.astype(np.float64)).max(initial=0.0))
-    return float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
-
-
-def _propagated(node: dict[str, Any], came: list[float], sizes: list[float], total: float) -> float:
-    if node["kind"] == "reduce":
-        if node["op"] in ("max", "min"):
-            return came[0]
-        epsilon = EPSILON.get(node["type"], 0.0)
-        if node["op"] == "sum_squares":
-            return total * (2 * sizes[0] * came[0] + came[0] ** 2 + epsilon * sizes[0] ** 2)
-        return total * (came[0] + epsilon * sizes[0])
-    if node["kind"] != "elementwise":
-        return max(came, default=0.0)
-    epsilon = EPSILON.get(node["type"], 0.0)
-    match node["op"]:
-        case "mul":
-            return came[0] * sizes[1] + came[1] * sizes[0] + came[0] * came[1]
-        case "square_diff":
-            spread = sizes[0] + sizes[1]
-            return 2 * spread * (came[0] + came[1] + epsilon * spread) + (came[0] + came[1]) ** 2
-        case "multiply_add":
-            product = came[0] * sizes[1] + came[1] * sizes[0] + came[0] * came[1]
-            return product + came[2] + epsilon * (sizes[0] * sizes[1] + sizes[2])
-        case "sub_mul":
-            spread = sizes[0] + sizes[1]
-            return (came[0] + came[1] + epsilon * spread) * (sizes[2] + came[2]) + came[2] * spread
-        case "gelu" | "gelu_tanh" | "silu" | "erf":
-            return 1.2 * came[0] + 4 * epsilon * sizes[0]
-        case "add" | "sub":
-            return sum(came)
-        case "sin" | "cos":
-            return came[0] + epsilon * (1 + sizes[0])
-        case _:
-            return sum(came) + epsilon
-
-
-def check(came: Sequence[np.ndarray], graph: _core.Graph, arguments: Sequence[Any]) -> None:
-    """Fails where results differ from the reference by more than rounding explains."""
-    evaluation = graph_reference.Evaluation(graph, arguments)
-    errors = error_bounds(evaluation)
-    for i, (result, wanted, value) in enumerate(
-        zip(came, evaluation.outputs(), graph.outputs, strict=True)
-    ):
-        where = f"output {i}, %{value} of\n{graph}"
-        assert result.dtype == wanted.dtype, where
-        assert result.shape == wanted.shape, f"{result.shape} != {wanted.shape}: {where}"
-        if wanted.dtype.kind in "iub":
-            np.testing.assert_array_equal(result, wanted, err_msg=where)
-            continue
-        x, y = result.astype(np.float64), wanted.astype(np.float64)
-        dtype = graph.type(value)
-        bound = 2 * errors[value] + EPSILON[dtype] * np.abs(y) + (1e-7 if dtype == "f16" else 1e-37)
-        with np.errstate(invalid="ignore"):
-            same = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= bound)
-        # A value that leaves the range of its type does so a little earlier or later.
-        if dtype in ("f16", "f32"):
-            edge = 0.99 * float(np.finfo(np.float16 if dtype == "f16" else np.float32).max)
-            same |= (np.abs(x) >= edge) & (np.abs(y) >= edge)
-        if not same.all():
-            at = tuple(int(index[0]) for index in np.nonzero(~same))
-            raise AssertionError(
-                f"{x[at]} came at {at}, {y[at]} is wanted, bound {np.broadcast_to(bound, y.shape)[at]}: {where}"
-            )
 
 
 def run_and_check(random_graph: RandomGraph, executable: _core.Executable) -> list[np.ndarray]:
