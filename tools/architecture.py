@@ -11,11 +11,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import dvm
+from dvm.kernel_line import kernel_line
 
 PAGE = Path(__file__).parent.parent / "ARCHITECTURE.md"
 
@@ -43,22 +43,7 @@ def graph() -> str:
 
 def fusion() -> str:
     """Which operations share a kernel."""
-    facts = softmax.explain(ROWS)
-    lines = []
-    for kernel in facts["kernels"]:
-        axes = (f"{axis['extent']}{' (reduced)' * axis['reduced']}" for axis in kernel["axes"])
-        lines += [
-            f"kernel {kernel['name']}",
-            f"  axes        {', '.join(axes)}",
-            f"  operations  {', '.join(kernel['ops'])}",
-            *(f"  reads       {_tensor(tensor)}" for tensor in kernel["inputs"]),
-            *(f"  writes      {_tensor(tensor)}" for tensor in kernel["outputs"]),
-        ]
-    return "\n".join(lines)
-
-
-def _tensor(tensor: dict[str, Any]) -> str:
-    return f"{tensor['name']}: {tensor['type']}[{', '.join(map(str, tensor['shape']))}]"
+    return "\n".join(f"kernel {kernel_line(kernel)}" for kernel in softmax.explain(ROWS)["kernels"])
 
 
 def program() -> str:

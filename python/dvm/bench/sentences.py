@@ -61,10 +61,11 @@ def _transformers() -> Any:
     return transformers
 
 
-def load_encoder(attention: str | None = None) -> SentenceEncoder:
+def load_encoder(attention: str = "sdpa") -> SentenceEncoder:
     """The encoder with its real weights; `attention` as transformers' attn_implementation."""
-    options = {} if attention is None else {"attn_implementation": attention}
-    transformer = _transformers().AutoModel.from_pretrained(str(model_folder()), **options)
+    transformer = _transformers().AutoModel.from_pretrained(
+        str(model_folder()), attn_implementation=attention
+    )
     return SentenceEncoder(transformer).eval()
 
 

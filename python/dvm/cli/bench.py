@@ -26,9 +26,7 @@ JsonFile = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")]
 Inductor = Annotated[bool, typer.Option(help="Also run torch's own compiler.")]
-Attention = Annotated[
-    str | None, typer.Option(help="transformers' attn_implementation: sdpa or eager.")
-]
+Attention = Annotated[str, typer.Option(help="transformers' attn_implementation: sdpa or eager.")]
 
 QUICK_LENGTHS = [9, 33, 128]
 LENGTHS = [3, 8, 13, 16, 24, 33, 48, 64, 97, 128, 192, 256, 384, 509]
@@ -128,7 +126,7 @@ def models(
     json: JsonFile = None,
     quick: Quick = False,
     inductor: Inductor = True,
-    attention: Attention = None,
+    attention: Attention = "sdpa",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
 ) -> None:
     """all-MiniLM-L6-v2 at one sentence per call, over lengths."""
@@ -150,7 +148,7 @@ def models(
     if json is not None:
         _write("models", benchmark.as_json(run), json)
     if str(json) != "-":
-        tables.print_models(run, "all-MiniLM-L6-v2")
+        tables.print_models(run, f"all-MiniLM-L6-v2 ({attention} attention)")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from dvm.kernel_line import kernel_line
 from dvm.torch.report import Compilation, record
 
 
@@ -36,7 +37,7 @@ class Explanation(dict[str, Any]):
         ]
         for number, graph in enumerate(graphs):
             lines += ["", f"graph {number} ({graph['kind']}, compiled in {graph['ms']:.1f} ms)"]
-            lines += [f"  kernel {_kernel_line(kernel)}" for kernel in graph["kernels"]]
+            lines += [f"  kernel {kernel_line(kernel)}" for kernel in graph["kernels"]]
             for fallback in graph["fallbacks"]:
                 times = f" x{fallback['count']}" if fallback["count"] > 1 else ""
                 lines.append(f"  torch  {fallback['name']}{times}: {fallback['reason']}")
@@ -110,10 +111,6 @@ def _graph(compilation: Compilation) -> dict[str, Any]:
         "graphs": [str(segment.graph) for segment in compilation.segments],
         "source": compilation.source,
     }
-
-
-def _kernel_line(kernel: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in kernel.items())
 
 
 def _plural(count: int, noun: str) -> str:
