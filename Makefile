@@ -18,6 +18,8 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Workers share the processors: threads that wait must sleep and not spin.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n $(WORKERS)
 # What a rebuild of the core depends on. Python files are read where they are.
 CORE := CMakeLists.txt Makefile pyproject.toml $(shell find src isa tests/core fuzz -type f 2>/dev/null)
 CXX_FILES = $(shell git ls-files --cached --others --exclude-standard -- 'src/*.h' 'src/*.cpp' 'tests/*.h' 'tests/*.cpp' 'fuzz/*.cpp' 'fuzz/*.h')
@@ -46,10 +48,10 @@ demo: setup
 	$(BIN)/dvm demo
 
 test: setup core-test
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup core-test sanitize
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(PYTEST)
 
 core-test: setup
 	$(BIN)/ctest --test-dir build/editable-* --output-on-failure --no-tests=error
