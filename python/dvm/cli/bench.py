@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from dvm.cli import bench_tables as tables
+from dvm.cli.doctor import processor
 from dvm.cli.output import CliError, errors, need, write_json
 from dvm.cli.progress import stages
 
@@ -68,6 +70,7 @@ def operators(
         cases = _read(json)["results"]
     total = len(counts) * sum(len(shapes) for _, shapes in plan)
     to_file = json is not None and str(json) != "-"
+    _note_load()
     with stages() as progress:
         progress.begin("operators", total)
 
@@ -108,6 +111,7 @@ def compile(  # noqa: A001 (the name of the subcommand)
         need("torch")
     from dvm.bench import compile as benchmark
 
+    _note_load()
     with stages() as progress:
         progress.begin("compile")
         results = benchmark.measure(
@@ -137,6 +141,7 @@ def models(
     if threads is not None:
         torch.set_num_threads(threads)
     lengths = QUICK_LENGTHS if quick else LENGTHS
+    _note_load()
     with stages() as progress:
         run = benchmark.run(
             sentences.load_encoder(attention),
@@ -175,10 +180,17 @@ def compare(
         tables.print_changes(changes, threshold)
 
 
+def _note_load() -> None:
+    busy = os.getloadavg()[0]
+    if busy > 0.7:
+        errors.print(f"other programs keep this machine busy (load {busy:.1f}): times will be off")
+
+
 def _write(benchmark: str, results: Any, path: Path | None) -> None:
     import dvm
 
     about = {"benchmark": benchmark, "dvm": dvm.__version__, "isa": dvm.isa()}
+    about["processors"] = f"{len(os.sched_getaffinity(0))} x {processor()}"
     with suppress(PackageNotFoundError):
         about["torch"] = version("torch")
     write_json({**about, "results": results}, path)

@@ -35,7 +35,7 @@ def doctor(
         Finding(
             "python",
             "ok",
-            f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+            f"{platform.python_version()} on {platform.system()} {platform.machine()}, {processor()}",
         ),
         *_core(),
         *_threads(),
@@ -62,7 +62,7 @@ def _core() -> list[Finding]:
     except ImportError as error:
         return [Finding("core", "fault", str(error), "build it again: pip install .")]
     chosen = core.isa()
-    flags = _cpu_flags()
+    flags = set(_cpu_field("flags").split())
     usable = ["portable"]
     if {"avx2", "fma"} <= flags:
         usable.insert(0, "avx2")
@@ -199,9 +199,14 @@ def _openmp_libraries() -> set[str]:
     )
 
 
-def _cpu_flags() -> set[str]:
-    match = re.search(r"^flags\s*:\s*(.*)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
-    return set(match.group(1).split()) if match else set()
+def processor() -> str:
+    """What the processor calls itself."""
+    return _cpu_field("model name") or platform.processor()
+
+
+def _cpu_field(name: str) -> str:
+    match = re.search(rf"^{name}\s*:\s*(.*)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
+    return match.group(1) if match else ""
 
 
 def _version(package: str) -> str | None:
