@@ -83,6 +83,19 @@ def test_dis_of_a_text_is_the_text(dvm_command, kernels, tmp_path):
     assert again == out
 
 
+def test_dis_prints_every_program(dvm_command, kernels):
+    code, out, _ = dvm_command("dis", f"{kernels}:softmax", "1x4000000", "--json")
+    assert code == 0
+    programs = json.loads(out)["programs"]
+    assert all(program["text"][0] == "program" for program in programs)
+
+
+def test_version(dvm_command):
+    import dvm
+
+    assert dvm_command("--version")[:2] == (0, f"dvm {dvm.__version__}\n")
+
+
 def test_explain_of_a_kernel(dvm_command, kernels):
     code, out, _ = dvm_command("explain", f"{kernels}:softmax", "128x768", "--json")
     assert code == 0

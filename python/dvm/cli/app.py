@@ -6,14 +6,15 @@ Exit codes: 0 done; 1 what was asked for was found wrong (results differ, the do
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from dvm.cli import bench, demo, dis, doctor, explain, info
-from dvm.cli.output import CliError, errors
+from dvm.cli.output import CliError, console, errors
 
 app = typer.Typer(
     name="dvm",
-    help="Compile tensor programs in microseconds and run them on a bytecode virtual machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +25,20 @@ app.command()(explain.explain)
 app.command()(dis.dis)
 app.command()(info.info)
 app.command()(doctor.doctor)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Compile tensor programs in microseconds and run them on a bytecode virtual machine."""
+    if version:
+        import dvm
+
+        console.print(f"dvm {dvm.__version__}", highlight=False)
+        raise typer.Exit
 
 
 def main() -> None:

@@ -18,27 +18,32 @@ def dis(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
 ) -> None:
-    """Disassemble a kernel for these shapes, or check and reprint a program in text form."""
-    program = _from_kernel(target, shapes or []) if ":" in target else _from_text(target)
-    text = program.disassemble()
+    """Disassemble a kernel for these shapes (all its programs, where it takes several), or check and reprint a text."""
+    programs = _from_kernel(target, shapes or []) if ":" in target else [_from_text(target)]
+    texts = [program.disassemble().rstrip() for program in programs]
     if json:
-        write_json({"target": target, "stats": program.stats, "text": text.splitlines()})
+        described = [
+            {"stats": dict(program.stats), "text": text.splitlines()}
+            for program, text in zip(programs, texts, strict=True)
+        ]
+        write_json({"target": target, "programs": described})
     else:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print("\n\n".join(texts), markup=False, highlight=False, soft_wrap=True)
 
 
-def _from_kernel(target: str, shapes: list[str]) -> Any:
+def _from_kernel(target: str, shapes: list[str]) -> list[Any]:
     kernel = load(target)
     if not hasattr(kernel, "program"):
         raise CliError(f"{target}: not a @dvm.kernel; `dvm explain` takes functions and modules")
     arguments = [parse_argument(shape) for shape in shapes]
     try:
-        return kernel.program(
+        programs: list[Any] = kernel.programs(
             *(argument.shape for argument in arguments),
             dtype=[argument.dtype for argument in arguments] or "f32",
         )
     except (TypeError, ValueError) as error:
         raise CliError(f"{target}: {error}") from None
+    return programs
 
 
 def _from_text(target: str) -> Any:
