@@ -29,7 +29,8 @@ struct alignas(64) Block {
 /// The error of `got` in ULP of `want`, or of `floor` where `want` is smaller.
 double error_in_ulp(float got, double want, double floor = 1.1754943508222875e-38) {
   const float rounded = static_cast<float>(want);
-  if (std::isnan(rounded) || std::isnan(got)) return std::isnan(rounded) == std::isnan(got) ? 0 : 1e30;
+  if (std::isnan(rounded) || std::isnan(got))
+    return std::isnan(rounded) == std::isnan(got) ? 0 : 1e30;
   if (std::isinf(rounded) || std::isinf(got)) {
     if (rounded == got) return 0;
     return std::fabs(want) > 3.4e38 ? 0.5 : 1e30;
@@ -41,9 +42,9 @@ double error_in_ulp(float got, double want, double floor = 1.1754943508222875e-3
 template <class F>
 void apply(F f, const float* __restrict a, float* __restrict d, long n) {
   if constexpr (semantics::is_guarded<F, float, 1>) {
-    bool fast = true;
-    for (long i = 0; i < n; ++i) fast &= F::fast(a[i]);
-    if (!fast) {
+    unsigned slow = 0;
+    for (long i = 0; i < n; ++i) slow |= F::fast(a[i]) ? 0u : 1u;
+    if (slow != 0) {
       for (long i = 0; i < n; ++i) d[i] = F::slow(a[i]);
       return;
     }
@@ -54,9 +55,9 @@ void apply(F f, const float* __restrict a, float* __restrict d, long n) {
 template <class F>
 void apply(F f, const float* __restrict a, const float* __restrict b, float* __restrict d, long n) {
   if constexpr (semantics::is_guarded<F, float, 2>) {
-    bool fast = true;
-    for (long i = 0; i < n; ++i) fast &= F::fast(a[i], b[i]);
-    if (!fast) {
+    unsigned slow = 0;
+    for (long i = 0; i < n; ++i) slow |= F::fast(a[i], b[i]) ? 0u : 1u;
+    if (slow != 0) {
       for (long i = 0; i < n; ++i) d[i] = F::slow(a[i], b[i]);
       return;
     }
@@ -107,7 +108,8 @@ void unary(const char* name, F f, Reference reference, float low, float high, lo
     }
   }
   const Block x = uniform(low, high, 1);
-  const double time = nanoseconds(x.data(), d.data(), [&] { apply(f, x.data(), d.data(), kBlock); });
+  const double time =
+      nanoseconds(x.data(), d.data(), [&] { apply(f, x.data(), d.data(), kBlock); });
   std::printf("%s %.3f %.9g %.3f\n", name, worst, where, time);
   std::fflush(stdout);
 }
@@ -140,12 +142,15 @@ void binary(const char* name, F f, Reference reference, float low, float high, l
   }
   const Block x = uniform(low, high, 1);
   const Block y = uniform(low, high, 3);
-  const double time = nanoseconds(x.data(), d.data(), [&] { apply(f, x.data(), y.data(), d.data(), kBlock); });
+  const double time =
+      nanoseconds(x.data(), d.data(), [&] { apply(f, x.data(), y.data(), d.data(), kBlock); });
   std::printf("%s %.3f %.9g %.3f\n", name, worst, where, time);
   std::fflush(stdout);
 }
 
-double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
+double sigmoid(double x) {
+  return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+}
 
 double erfinv(double x) { return semantics::erfinv{}(x); }
 
@@ -153,11 +158,14 @@ double erfinv(double x) { return semantics::erfinv{}(x); }
 
 int main(int argc, char** argv) {
   const long stride = argc > 1 ? std::atol(argv[1]) : 257;
-#define UNARY(name, low, high, reference, ...) \
-  unary(#name, semantics::name{}, [](double x) -> double { return reference; }, low, high, \
-        stride __VA_OPT__(, ) __VA_ARGS__)
-#define BINARY(name, low, high, reference) \
-  binary(#name, semantics::name{}, [](double x, double y) -> double { return reference; }, low, high, stride)
+#define UNARY(name, low, high, reference, ...)                                           \
+  unary(                                                                                 \
+      #name, semantics::name{}, [](double x) -> double { return reference; }, low, high, \
+      stride __VA_OPT__(, ) __VA_ARGS__)
+#define BINARY(name, low, high, reference)                                                         \
+  binary(                                                                                          \
+      #name, semantics::name{}, [](double x, double y) -> double { return reference; }, low, high, \
+      stride)
   UNARY(sqrt, 0, 10, std::sqrt(x));
   UNARY(rsqrt, 0, 10, 1 / std::sqrt(x));
   UNARY(exp, -10, 10, std::exp(x));
@@ -186,7 +194,8 @@ int main(int argc, char** argv) {
   UNARY(softplus, -10, 10, (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x))));
   UNARY(silu, -10, 10, x * sigmoid(x), 1e-36);
   UNARY(gelu, -10, 10, 0.5 * x * std::erfc(-0.7071067811865476 * x), 1e-8);
-  UNARY(gelu_tanh, -10, 10, x * sigmoid(x * (1.5957691216057308 + 0.07135481627260025 * x * x)), 1e-8);
+  UNARY(gelu_tanh, -10, 10, x * sigmoid(x * (1.5957691216057308 + 0.07135481627260025 * x * x)),
+        1e-8);
   BINARY(pow, 0, 10, std::pow(x, y));
   BINARY(atan2, -10, 10, std::atan2(x, y));
   BINARY(hypot, -10, 10, std::hypot(x, y));

@@ -15,12 +15,16 @@ DVM_HD T times_sigmoid(T a, T x) {
 
 struct sigmoid {
   template <class T>
-  DVM_HD T operator()(T a) const { return times_sigmoid(T(1), a); }
+  DVM_HD T operator()(T a) const {
+    return times_sigmoid(T(1), a);
+  }
 };
 
 struct silu {
   template <class T>
-  DVM_HD T operator()(T a) const { return times_sigmoid(a, a); }
+  DVM_HD T operator()(T a) const {
+    return times_sigmoid(a, a);
+  }
 };
 
 struct gelu_tanh {
@@ -35,7 +39,11 @@ struct gelu_tanh {
 
 struct softplus {
   DVM_HD float operator()(float a) const {
-    return (a > 0.0f ? a : 0.0f) + log_of_one_plus(exp{}(-magnitude(a)));
+    // log(1 + e) for e in [0, 1], where halving (e - 1) brings 1 + e near 1 without any rounding that matters.
+    const float e = exp{}(-magnitude(a));
+    const bool large = e > 0.41f;
+    const Split parts = {large ? 1.0f : 0.0f, large ? 0.5f * (e - 1.0f) : e};
+    return (a > 0.0f ? a : 0.0f) + log_of(parts);
   }
   DVM_HD double operator()(double a) const {
     return (a > 0.0 ? a : 0.0) + std::log1p(std::exp(-magnitude(a)));

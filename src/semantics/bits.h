@@ -7,21 +7,29 @@ namespace dvm::semantics {
 
 struct bitwise_and {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return static_cast<T>(a & b); }
+  DVM_HD T operator()(T a, T b) const {
+    return static_cast<T>(a & b);
+  }
 };
 struct bitwise_or {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return static_cast<T>(a | b); }
+  DVM_HD T operator()(T a, T b) const {
+    return static_cast<T>(a | b);
+  }
 };
 struct bitwise_xor {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return static_cast<T>(a ^ b); }
+  DVM_HD T operator()(T a, T b) const {
+    return static_cast<T>(a ^ b);
+  }
 };
 struct bitwise_not {
   template <class T>
   DVM_HD T operator()(T a) const {
-    if constexpr (std::is_same_v<T, Bool>) return static_cast<T>(a ^ 1);
-    else return ~a;
+    if constexpr (std::is_same_v<T, Bool>)
+      return static_cast<T>(a ^ 1);
+    else
+      return ~a;
   }
 };
 

@@ -7,52 +7,74 @@ namespace dvm::semantics {
 
 struct eq {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a == b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a == b;
+  }
 };
 struct ne {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a != b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a != b;
+  }
 };
 struct lt {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a < b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a < b;
+  }
 };
 struct le {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a <= b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a <= b;
+  }
 };
 struct gt {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a > b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a > b;
+  }
 };
 struct ge {
   template <class T>
-  DVM_HD Bool operator()(T a, T b) const { return a >= b; }
+  DVM_HD Bool operator()(T a, T b) const {
+    return a >= b;
+  }
 };
 
 struct isnan {
   template <class T>
-  DVM_HD Bool operator()(T a) const { return a != a; }
+  DVM_HD Bool operator()(T a) const {
+    return a != a;
+  }
 };
 struct isinf {
   template <class T>
-  DVM_HD Bool operator()(T a) const { return magnitude(a) == kInfinity<T>; }
+  DVM_HD Bool operator()(T a) const {
+    return magnitude(a) == kInfinity<T>;
+  }
 };
 struct isfinite {
   template <class T>
-  DVM_HD Bool operator()(T a) const { return magnitude(a) < kInfinity<T>; }
+  DVM_HD Bool operator()(T a) const {
+    return magnitude(a) < kInfinity<T>;
+  }
 };
 struct signbit {
   template <class T>
   DVM_HD Bool operator()(T a) const {
-    if constexpr (is_float<T>) return bits(a) < 0;
-    else return a < 0;
+    if constexpr (is_float<T>)
+      return bits(a) < 0;
+    else
+      return a < 0;
   }
 };
 
 struct select {
   template <class T>
-  DVM_HD T operator()(Bool a, T b, T c) const { return a ? b : c; }
+  DVM_HD T operator()(Bool a, T b, T c) const {
+    return a ? b : c;
+  }
 };
 
 // The order of the comparisons makes a nan in either operand the result: a comparison with it is false, and each
@@ -61,41 +83,53 @@ struct maximum {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
     const T larger = a > b ? a : b;
-    if constexpr (is_float<T>) return a != a ? a : larger;
-    else return larger;
+    if constexpr (is_float<T>)
+      return a != a ? a : larger;
+    else
+      return larger;
   }
 };
 struct minimum {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
     const T smaller = a < b ? a : b;
-    if constexpr (is_float<T>) return a != a ? a : smaller;
-    else return smaller;
+    if constexpr (is_float<T>)
+      return a != a ? a : smaller;
+    else
+      return smaller;
   }
 };
 struct fmax {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
     const T larger = b > a ? b : a;
-    if constexpr (is_float<T>) return a != a ? b : larger;
-    else return larger;
+    if constexpr (is_float<T>)
+      return a != a ? b : larger;
+    else
+      return larger;
   }
 };
 struct fmin {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
     const T smaller = b < a ? b : a;
-    if constexpr (is_float<T>) return a != a ? b : smaller;
-    else return smaller;
+    if constexpr (is_float<T>)
+      return a != a ? b : smaller;
+    else
+      return smaller;
   }
 };
 struct clamp {
   template <class T>
-  DVM_HD T operator()(T a, T b, T c) const { return minimum{}(maximum{}(a, b), c); }
+  DVM_HD T operator()(T a, T b, T c) const {
+    return minimum{}(maximum{}(a, b), c);
+  }
 };
 struct relu {
   template <class T>
-  DVM_HD T operator()(T a) const { return a < T(0) ? T(0) : a; }
+  DVM_HD T operator()(T a) const {
+    return a < T(0) ? T(0) : a;
+  }
 };
 
 struct logical_and {
@@ -118,7 +152,9 @@ struct logical_xor {
 };
 struct logical_not {
   template <class T>
-  DVM_HD Bool operator()(T a) const { return a == T(0); }
+  DVM_HD Bool operator()(T a) const {
+    return a == T(0);
+  }
 };
 
 }  // namespace dvm::semantics

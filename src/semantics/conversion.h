@@ -8,8 +8,10 @@ namespace dvm::semantics {
 /// A storage value as the C++ number that conversions start from.
 template <class S>
 DVM_HD auto number(S a) {
-  if constexpr (std::is_same_v<S, float16> || std::is_same_v<S, bfloat16>) return widen(a);
-  else return a;
+  if constexpr (std::is_same_v<S, float16> || std::is_same_v<S, bfloat16>)
+    return widen(a);
+  else
+    return a;
 }
 
 /// A float without its fraction as an integer; the smallest one for nan and for what does not fit (C++ leaves that
@@ -25,46 +27,67 @@ DVM_HD I truncate(T a) {
 template <class I, class S>
 DVM_HD I integer(S stored) {
   const auto a = number(stored);
-  if constexpr (!is_float<std::remove_const_t<decltype(a)>>) return static_cast<I>(a);
-  else if constexpr (sizeof(I) == 8) return truncate<std::int64_t>(a);
-  else return static_cast<I>(truncate<std::int32_t>(a));
+  if constexpr (!is_float<std::remove_const_t<decltype(a)>>)
+    return static_cast<I>(a);
+  else if constexpr (sizeof(I) == 8)
+    return truncate<std::int64_t>(a);
+  else
+    return static_cast<I>(truncate<std::int32_t>(a));
 }
 
 struct to_f32 {
   template <class S>
-  DVM_HD float operator()(S a) const { return static_cast<float>(number(a)); }
+  DVM_HD float operator()(S a) const {
+    return static_cast<float>(number(a));
+  }
 };
 struct to_f64 {
   template <class S>
-  DVM_HD double operator()(S a) const { return static_cast<double>(number(a)); }
+  DVM_HD double operator()(S a) const {
+    return static_cast<double>(number(a));
+  }
 };
 struct to_f16 {
   template <class S>
-  DVM_HD float16 operator()(S a) const { return narrow_float16(to_f32{}(a)); }
+  DVM_HD float16 operator()(S a) const {
+    return narrow_float16(to_f32{}(a));
+  }
 };
 struct to_bf16 {
   template <class S>
-  DVM_HD bfloat16 operator()(S a) const { return narrow_bfloat16(to_f32{}(a)); }
+  DVM_HD bfloat16 operator()(S a) const {
+    return narrow_bfloat16(to_f32{}(a));
+  }
 };
 struct to_i8 {
   template <class S>
-  DVM_HD std::int8_t operator()(S a) const { return integer<std::int8_t>(a); }
+  DVM_HD std::int8_t operator()(S a) const {
+    return integer<std::int8_t>(a);
+  }
 };
 struct to_u8 {
   template <class S>
-  DVM_HD std::uint8_t operator()(S a) const { return integer<std::uint8_t>(a); }
+  DVM_HD std::uint8_t operator()(S a) const {
+    return integer<std::uint8_t>(a);
+  }
 };
 struct to_i16 {
   template <class S>
-  DVM_HD std::int16_t operator()(S a) const { return integer<std::int16_t>(a); }
+  DVM_HD std::int16_t operator()(S a) const {
+    return integer<std::int16_t>(a);
+  }
 };
 struct to_i32 {
   template <class S>
-  DVM_HD std::int32_t operator()(S a) const { return integer<std::int32_t>(a); }
+  DVM_HD std::int32_t operator()(S a) const {
+    return integer<std::int32_t>(a);
+  }
 };
 struct to_i64 {
   template <class S>
-  DVM_HD std::int64_t operator()(S a) const { return integer<std::int64_t>(a); }
+  DVM_HD std::int64_t operator()(S a) const {
+    return integer<std::int64_t>(a);
+  }
 };
 struct to_bool {
   template <class S>

@@ -9,7 +9,9 @@ namespace dvm::semantics {
 
 struct div {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return a / b; }
+  DVM_HD T operator()(T a, T b) const {
+    return a / b;
+  }
 };
 
 /// The integer quotient rounded toward 0, for divisors other than 0.
@@ -19,16 +21,14 @@ DVM_HD std::int32_t quotient(std::int32_t a, std::int32_t b) {
   const bool fits = exact < 2147483648.0;
   return fits ? static_cast<std::int32_t>(fits ? exact : 0.0) : a;
 }
-DVM_HD std::int64_t quotient(std::int64_t a, std::int64_t b) {
-  return b == -1 ? neg{}(a) : a / b;
-}
+DVM_HD std::int64_t quotient(std::int64_t a, std::int64_t b) { return b == -1 ? neg{}(a) : a / b; }
 
 /// The exact remainder of a / b with the sign of a, for |a| < 2**26 * |b|: neither the whole quotient nor its product
 /// with b rounds in double precision.
 DVM_HD float short_remainder(float a, float b) {
   const double whole = trunc{}(static_cast<double>(a) / static_cast<double>(b));
   const float rest = static_cast<float>(static_cast<double>(a) - whole * static_cast<double>(b));
-  const bool all = (magnitude(b) == kInfinity<float>) & (magnitude(a) < kInfinity<float>);
+  const bool all = (magnitude(b) == kInfinity<float>)&(magnitude(a) < kInfinity<float>);
   return with_sign(all ? a : rest, a);
 }
 
@@ -44,24 +44,34 @@ struct fmod {
 
   template <class T>
   DVM_HD static bool fast(T a, T b) {
-    if constexpr (std::is_same_v<T, float>) return !(magnitude(a) >= 67108864.0f * magnitude(b));
-    else return true;
+    if constexpr (std::is_same_v<T, float>)
+      return !(magnitude(a) >= 67108864.0f * magnitude(b));
+    else
+      return true;
   }
   template <class T>
   static T slow(T a, T b) {
-    if constexpr (std::is_same_v<T, float>) return fast(a, b) ? fmod{}(a, b) : std::fmod(a, b);
-    else return fmod{}(a, b);
+    if constexpr (std::is_same_v<T, float>)
+      return fast(a, b) ? fmod{}(a, b) : std::fmod(a, b);
+    else
+      return fmod{}(a, b);
   }
 };
 
 struct remainder {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return toward_divisor(fmod{}(a, b), b); }
+  DVM_HD T operator()(T a, T b) const {
+    return toward_divisor(fmod{}(a, b), b);
+  }
 
   template <class T>
-  DVM_HD static bool fast(T a, T b) { return fmod::fast(a, b); }
+  DVM_HD static bool fast(T a, T b) {
+    return fmod::fast(a, b);
+  }
   template <class T>
-  static T slow(T a, T b) { return toward_divisor(fmod::slow(a, b), b); }
+  static T slow(T a, T b) {
+    return toward_divisor(fmod::slow(a, b), b);
+  }
 
  private:
   template <class T>
@@ -104,8 +114,10 @@ struct floor_div {
 struct trunc_div {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
-    if constexpr (is_float<T>) return trunc{}(a / b);
-    else return b == 0 ? T(0) : quotient(a, b == 0 ? T(1) : b);
+    if constexpr (is_float<T>)
+      return trunc{}(a / b);
+    else
+      return b == 0 ? T(0) : quotient(a, b == 0 ? T(1) : b);
   }
 };
 

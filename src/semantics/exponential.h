@@ -43,9 +43,7 @@ DVM_HD Scaled exp_scaled(float x, float low) {
   const float r = multiply_accumulate(n.value, -kLn2Low, high);
   return {exp_polynomial(r + low), n.bits};
 }
-DVM_HD Scaled exp_scaled(float x) {
-  return exp_scaled(x, -0.0f);
-}
+DVM_HD Scaled exp_scaled(float x) { return exp_scaled(x, -0.0f); }
 
 /// e**x for x in [-87, 88], where neither the result nor 2**n leaves the normal numbers.
 DVM_HD float exp_normal(float x) {
@@ -72,7 +70,9 @@ struct exp {
 
 struct exp_sub {
   template <class T>
-  DVM_HD T operator()(T a, T b) const { return exp{}(a - b); }
+  DVM_HD T operator()(T a, T b) const {
+    return exp{}(a - b);
+  }
 };
 
 /// 2**r for |r| <= 1/2.

@@ -15,8 +15,7 @@ struct sinh {
   DVM_HD float operator()(float a) const {
     const float size = magnitude(a);
     const float z = size * size;
-    const float p =
-        polynomial(z, 1.6666667e-01f, 8.333311e-03f, 1.9842635e-04f, 2.7839255e-06f);
+    const float p = polynomial(z, 1.6666667e-01f, 8.333311e-03f, 1.9842635e-04f, 2.7839255e-06f);
     const float near = multiply_accumulate(p * z, size, size);
     const float half = half_exp(a);
     const float far = half - 0.25f / half;
@@ -48,8 +47,8 @@ struct tanh {
   DVM_HD double operator()(double a) const { return std::tanh(a); }
 };
 
-// The inverses through logarithms in double precision. Near 0, where those lose what makes up a small result,
-// log1p takes over.
+// asinh and acosh take logarithms in double precision. Near 0, where those lose what makes up a small result, log1p
+// takes over.
 
 struct asinh {
   DVM_HD float operator()(float a) const {
@@ -83,10 +82,7 @@ struct acosh {
 struct atanh {
   DVM_HD float operator()(float a) const {
     const float size = magnitude(a);
-    const double x = size;
-    const double far = 0.34657359027997264 * log2_wide((1.0 + x) / (1.0 - x));
-    const float near = 0.5f * log_of_one_plus(2.0f * size / (1.0f - size));
-    const float inside = size < 0.25f ? near : static_cast<float>(far);
+    const float inside = 0.5f * log_of_one_plus(2.0f * size / (1.0f - size));
     const float edge = size == 1.0f ? kInfinity<float> : kNan<float>;
     return with_sign(size < 1.0f ? inside : edge, a);
   }

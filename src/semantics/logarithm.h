@@ -27,19 +27,21 @@ DVM_HD Split split(float x) {
   return {parts.exponent - (denormal ? 23.0f : 0.0f), parts.fraction};
 }
 
-/// log(1 + f) - f + f * f / 2 for f in [sqrt(1/2) - 1, sqrt(2) - 1].
+/// (log(1 + f) - f) / f**2 for f in [sqrt(1/2) - 1, sqrt(2) - 1].
 DVM_HD float log_polynomial(float f) {
-  return f * f * f *
-         polynomial(f, 3.333333e-01f, -2.5000823e-01f, 2.000126e-01f, -1.662334e-01f,
+  return polynomial(f, -0.5f, 3.333333e-01f, -2.5000823e-01f, 2.000126e-01f, -1.662334e-01f,
                     1.4201047e-01f, -1.31596e-01f, 1.2766182e-01f, -7.641775e-02f);
 }
 
-/// n * ln 2 + log(1 + f), adding the small parts first.
+/// n * ln 2 + log(1 + f).
 DVM_HD float log_of(Split parts) {
   const float f = parts.fraction;
-  const float tail = multiply_accumulate(parts.exponent, kLn2Low, log_polynomial(f));
-  const float low = multiply_accumulate(-0.5f * f, f, tail);
-  return multiply_accumulate(parts.exponent, kLn2High, f + low);
+  const float fraction = multiply_accumulate(f * f, log_polynomial(f), f);
+#if defined(__FMA__) || defined(__CUDA_ARCH__)
+  return std::fma(parts.exponent, 0.693147182f, fraction);
+#else
+  return parts.exponent * kLn2High + (parts.exponent * kLn2Low + fraction);
+#endif
 }
 
 /// `result` where a logarithm of x is finite, else what it is there.
@@ -58,7 +60,7 @@ struct log2 {
   DVM_HD float operator()(float a) const {
     const Split parts = split(a);
     const float f = parts.fraction;
-    const float low = multiply_accumulate(-0.5f * f, f, log_polynomial(f));
+    const float low = f * f * log_polynomial(f);
     // log2(e) = 1.4426... in parts, so that the product with f does not round where n is 0.
     constexpr float kHigh = 1.442695e+00f;
     constexpr float kLow = static_cast<float>(1.4426950408889634 - static_cast<double>(kHigh));
@@ -72,7 +74,7 @@ struct log10 {
   DVM_HD float operator()(float a) const {
     const Split parts = split(a);
     const float f = parts.fraction;
-    const float low = multiply_accumulate(-0.5f * f, f, log_polynomial(f));
+    const float low = f * f * log_polynomial(f);
     constexpr float kLog10E = 0.43429448190325f;
     constexpr float kLog10Of2High = 0.301025390625f;  // n * high is exact
     constexpr float kLog10Of2Low = 4.6050389811952e-6f;
@@ -90,7 +92,8 @@ DVM_HD float log_of_one_plus(float x) {
   const float error = (1.0f - (sum - back)) + (x - back);
   const Split parts = split_normal(sum);
   const std::int32_t n = static_cast<std::int32_t>(parts.exponent);
-  const float unscale = from_bits((127 - (n < 127 ? n : 127)) << 23);  // 2**-n, or 0 for a sum that has no error
+  const float unscale =
+      from_bits((127 - (n < 127 ? n : 127)) << 23);  // 2**-n, or 0 for a sum that has no error
   return log_of({parts.exponent, multiply_accumulate(error, unscale, parts.fraction)});
 }
 
@@ -115,12 +118,11 @@ DVM_HD double log2_wide(double x) {
   const double n = std::bit_cast<double>((above >> 52) | 0x4330000000000000u) - (0x1p52 + kBias);
   const std::uint64_t exponent = above & 0xfff0000000000000u;
   const double f = std::bit_cast<double>(word - exponent + (kBias << 52)) - 1.0;
-  const double q =
-      polynomial(f, -0.49999999996689043, 0.3333333333066817, -0.25000000928642835,
-                 0.20000001313183824, -0.16666592558984528, 0.14285564187046376,
-                 -0.12502483679919166, 0.11117768285207362, -0.09962195363649674,
-                 0.08956284306754295, -0.08539046552409002, 0.08908506103225616,
-                 -0.07703635812729373, 0.03278094069392938);
+  const double q = polynomial(f, -0.49999999996689043, 0.3333333333066817, -0.25000000928642835,
+                              0.20000001313183824, -0.16666592558984528, 0.14285564187046376,
+                              -0.12502483679919166, 0.11117768285207362, -0.09962195363649674,
+                              0.08956284306754295, -0.08539046552409002, 0.08908506103225616,
+                              -0.07703635812729373, 0.03278094069392938);
   return multiply_accumulate(multiply_accumulate(q, f * f, f), 1.4426950408889634, n);
 }
 
@@ -135,10 +137,11 @@ struct pow {
     const float whole = trunc{}(b);
     const float half = 0.5f * b;
     const bool odd = (whole == b) & (trunc{}(half) != half);
-    const bool undefined = (a < 0.0f) & (size < kInfinity<float>) & (whole != b);
+    const bool undefined = (a < 0.0f) & (size < kInfinity<float>)&(whole != b);
     const float flipped = odd ? with_sign(result, a) : result;
     const float value = undefined ? kNan<float> : flipped;
-    const bool one = (a == 1.0f) | (b == 0.0f) | ((a == -1.0f) & (magnitude(b) == kInfinity<float>));
+    const bool one =
+        (a == 1.0f) | (b == 0.0f) | ((a == -1.0f) & (magnitude(b) == kInfinity<float>));
     return one ? 1.0f : value;
   }
   DVM_HD double operator()(double a, double b) const { return std::pow(a, b); }

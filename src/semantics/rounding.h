@@ -24,9 +24,12 @@ DVM_HD T round_by_shift(T a) {
 struct round {
   template <class T>
   DVM_HD T operator()(T a) const {
-    if constexpr (!is_float<T>) return a;
-    else if constexpr (kRoundsInHardware) return std::rint(a);
-    else return round_by_shift(a);
+    if constexpr (!is_float<T>)
+      return a;
+    else if constexpr (kRoundsInHardware)
+      return std::rint(a);
+    else
+      return round_by_shift(a);
   }
 };
 

@@ -1,5 +1,5 @@
-// Trigonometric functions and their inverses. In single precision the angle is reduced to [-pi/4, pi/4] in double
-// precision, which is exact enough while the number of quarter turns stays below 2**20.
+// Trigonometric functions and their inverses. In single precision the angle is reduced to [-pi/4, pi/4], which is
+// exact enough while |angle| <= 1e5; beyond, the functors are not `fast`.
 #pragma once
 
 #include "semantics/scalar.h"
@@ -7,19 +7,34 @@
 namespace dvm::semantics {
 
 struct Angle {
-  double rest;            // the angle without its quarter turns
-  std::uint64_t quarters; // their number, in the low 51 bits
+  float rest;              // the angle without its quarter turns,
+  float low;               // and what that lacks
+  std::uint32_t quarters;  // their number, in the low 22 bits
 };
 
-DVM_HD bool reduces_fast(float a) { return !(magnitude(a) > 1.5e6f); }
+DVM_HD bool reduces_fast(float a) { return !(magnitude(a) > 1e5f); }
 
 DVM_HD Angle reduce(float a) {
+#if defined(__FMA__) || defined(__CUDA_ARCH__)
+  // pi / 2 in three parts. The first difference is exact, since both terms are multiples of 2**-23 (or the number of
+  // quarter turns is at most 1) and it is less than 1.
+  const Nearest n = nearest(a, 0.636619772f);
+  const float first = std::fma(n.value, -1.5707963705062866f, a);
+  const float second = std::fma(n.value, 4.371138828673793e-08f, first);
+  const float rest = std::fma(n.value, 1.7151245100058819e-15f, second);
+  // What the last two steps lost. Where first - second would round itself, the angle is small and has its digits.
+  const float lost = std::fma(n.value, 4.371138828673793e-08f, first - second);
+  const float low = std::fma(n.value, 1.7151245100058819e-15f, lost) + (second - rest);
+  return {rest, magnitude(second) > 0.125f ? low : 0.0f, n.bits};
+#else
   const double x = a;
   const NearestWide n = nearest(x, 0.6366197723675814);
-  constexpr double kHigh = 1.57079632673412561417;  // 33 bits, so that n * kHigh is exact
-  constexpr double kLow = 6.07710050650619224932e-11;
-  const double rest = multiply_accumulate(n.value, -kLow, multiply_accumulate(n.value, -kHigh, x));
-  return {rest, n.bits};
+  const double first =
+      x - n.value * 1.57079632673412561417;  // 33 bits, so that the product is exact
+  const double exact = first - n.value * 6.07710050650619224932e-11;
+  const float rest = static_cast<float>(exact);
+  return {rest, static_cast<float>(exact - rest), static_cast<std::uint32_t>(n.bits)};
+#endif
 }
 
 DVM_HD float sin_polynomial(float r) {
@@ -37,8 +52,8 @@ DVM_HD float cos_polynomial(float r) {
 template <std::uint32_t shift>
 DVM_HD float sin_shifted(float a) {
   const Angle angle = reduce(a);
-  const std::uint32_t quarters = static_cast<std::uint32_t>(angle.quarters) + shift;
-  const float r = static_cast<float>(angle.rest);
+  const std::uint32_t quarters = angle.quarters + shift;
+  const float r = angle.rest;
   const float value = (quarters & 1) != 0 ? cos_polynomial(r) : sin_polynomial(r);
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ ((quarters & 2) << 30));
 }
@@ -50,7 +65,9 @@ struct sin {
   DVM_HD static bool fast(float a) { return reduces_fast(a); }
   DVM_HD static bool fast(double) { return true; }
   template <class T>
-  static T slow(T a) { return fast(a) ? sin{}(a) : std::sin(a); }
+  static T slow(T a) {
+    return fast(a) ? sin{}(a) : std::sin(a);
+  }
 };
 
 struct cos {
@@ -60,30 +77,32 @@ struct cos {
   DVM_HD static bool fast(float a) { return reduces_fast(a); }
   DVM_HD static bool fast(double) { return true; }
   template <class T>
-  static T slow(T a) { return fast(a) ? cos{}(a) : std::cos(a); }
+  static T slow(T a) {
+    return fast(a) ? cos{}(a) : std::cos(a);
+  }
 };
 
 struct tan {
   DVM_HD float operator()(float a) const {
     const Angle angle = reduce(a);
-    const double r = angle.rest;
-    const double z = r * r;
-    const double sine =
-        r * polynomial(z, 1.0, -0.16666666666631624, 0.008333333319394667, -0.00019841259204435424,
-                       2.7554236966705556e-06, -2.4675887661709748e-08);
-    const double cosine =
-        polynomial(z, 1.0, -0.5, 0.04166666666660226, -0.0013888888875291186, 2.4801578893116496e-05,
-                   -2.755510511896223e-07, 2.0614668717176255e-09);
-    const bool odd = (angle.quarters & 1) != 0;
-    const double quotient = (odd ? -cosine : sine) / (odd ? sine : cosine);
-    return a == 0.0f ? a : static_cast<float>(quotient);
+    const float r = angle.rest;
+    const float z = r * r;
+    const float p = polynomial(z, 3.333335e-01f, 1.3332675e-01f, 5.4058913e-02f, 2.1286225e-02f,
+                               1.0827248e-02f, 9.881335e-05f, 4.3722177e-03f);
+    // tan(r + low) = tan(r) + low * (1 + tan(r)**2)
+    const float low = multiply_accumulate(p * z, r, multiply_accumulate(angle.low, z, angle.low));
+    const float tangent = r + low;
+    const float result = (angle.quarters & 1) != 0 ? -1.0f / tangent : tangent;
+    return a == 0.0f ? a : result;
   }
   DVM_HD double operator()(double a) const { return std::tan(a); }
 
   DVM_HD static bool fast(float a) { return reduces_fast(a); }
   DVM_HD static bool fast(double) { return true; }
   template <class T>
-  static T slow(T a) { return fast(a) ? tan{}(a) : std::tan(a); }
+  static T slow(T a) {
+    return fast(a) ? tan{}(a) : std::tan(a);
+  }
 };
 
 inline constexpr float kHalfPi = 1.57079637050628662109f;
@@ -128,9 +147,9 @@ struct acos {
 /// atan(t) for t in [0, 1].
 DVM_HD float atan_polynomial(float t) {
   const float z = t * t;
-  const float p = polynomial(z, -3.33333e-01f, 1.999853e-01f, -1.4264014e-01f, 1.0950878e-01f,
-                             -8.399369e-02f, 5.7884634e-02f, -3.1103352e-02f, 1.0874215e-02f,
-                             -1.7845937e-03f);
+  const float p =
+      polynomial(z, -3.33333e-01f, 1.999853e-01f, -1.4264014e-01f, 1.0950878e-01f, -8.399369e-02f,
+                 5.7884634e-02f, -3.1103352e-02f, 1.0874215e-02f, -1.7845937e-03f);
   return multiply_accumulate(p * z, t, t);
 }
 
@@ -156,8 +175,8 @@ struct atan2 {
     const float infinite = (small == large) & (large != 0.0f) ? 1.0f : ratio;
     const float angle = atan_polynomial(large == 0.0f ? 0.0f : infinite);
     const float first = steep ? kHalfPi - (angle - kHalfPiLow) : angle;
-    const float second = steep ? kHalfPi + (angle + kHalfPiLow)
-                               : 2.0f * kHalfPi - (angle - 2.0f * kHalfPiLow);
+    const float second =
+        steep ? kHalfPi + (angle + kHalfPiLow) : 2.0f * kHalfPi - (angle - 2.0f * kHalfPiLow);
     const float result = with_sign(bits(b) < 0 ? second : first, a);
     return (a != a) | (b != b) ? a + b : result;
   }
