@@ -27,7 +27,7 @@ app.command()(info.info)
 app.command()(doctor.doctor)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
