@@ -1,15 +1,17 @@
 """PyTorch's own database of operators, with its sample inputs, through torch.compile(backend="dvm") against eager.
 
-The fast tier takes each elementwise operation and reduction in f32 and one more type, with its first samples. The
-slow tier takes every entry of the database, every type, all samples, and the reference and error inputs of
-elementwise operations and reductions. Known mismatches stand in opinfo-xfails.txt with their reasons; a line there
-that is no longer true is a failure of the slow tier.
+Three tiers. The fast one takes each elementwise operation and reduction in f32 and one more type, with its first
+samples. The slow one (`make test-all`) takes every entry of the database in every type, with samples spread over all
+there are, reference inputs of elementwise operations and reductions among them, and their error inputs. With
+DVM_FULL=1 the slow one leaves no sample out; it then runs for hours, and holds the lines of opinfo-xfails.txt, the
+known mismatches with their reasons, to be true: one that passes is a failure.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import warnings
 import zlib
 from pathlib import Path
@@ -73,6 +75,9 @@ UNDETERMINED = {
     "new_empty",
     "new_empty_strided",
 }
+
+FULL = os.environ.get("DVM_FULL") == "1"
+SPREAD = 8  # samples per entry and type in the slow tier
 
 XFAILS = Path(__file__).parent / "opinfo-xfails.txt"
 
@@ -231,11 +236,12 @@ def test_first_samples(op, dtype):
     check(op, dtype, itertools.islice(samples_of(op, DTYPES[dtype], "sample"), 2))
 
 
-def all_samples(op, dtype):
-    yield from samples_of(op, DTYPES[dtype], "sample")
+def slow_samples(op, dtype):
+    samples = list(samples_of(op, DTYPES[dtype], "sample"))
     if is_ours(op):
         with contextlib.suppress(NotImplementedError):
-            yield from samples_of(op, DTYPES[dtype], "reference")
+            samples += samples_of(op, DTYPES[dtype], "reference")
+    return samples if FULL else samples[:: max(1, len(samples) // SPREAD)]
 
 
 @pytest.mark.slow
@@ -243,12 +249,13 @@ def all_samples(op, dtype):
 def test_all_samples(op, dtype):
     reason = read_xfails().get((op.full_name, dtype))
     try:
-        check(op, dtype, all_samples(op, dtype))
+        check(op, dtype, slow_samples(op, dtype))
     except AssertionError:
         if reason is None:
             raise
         pytest.xfail(reason)
-    assert reason is None, f"passes, so its line in {XFAILS.name} is to be removed: {reason}"
+    if FULL:
+        assert reason is None, f"passes, so its line in {XFAILS.name} is to be removed: {reason}"
 
 
 @pytest.mark.slow
