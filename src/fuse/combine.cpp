@@ -40,22 +40,16 @@ class Combiner {
   }
 
   void combine(Term& term) {
-    const bool floats = info(term.type).kind == Kind::kFloat;
-    if (!floats) return;
+    if (info(term.type).kind != Kind::kFloat) return;
     if (term.kind == TermKind::kReduce && term.op == Op::sum) return combine_sum(term);
     if (term.kind != TermKind::kElementwise) return;
     const Term* inner = nullptr;
     switch (term.op) {
       case Op::exp:
-        if ((inner = only(term, 0, Op::sub))) become(term, Op::exp_sub, *inner, 2, -1);
+        if ((inner = only(term, 0, Op::sub))) return become(term, Op::exp_sub, *inner, 2, -1);
         break;
       case Op::square:
-        if ((inner = only(term, 0, Op::sub))) become(term, Op::square_diff, *inner, 2, -1);
-        break;
-      case Op::mul:
-        for (int i = 0; i < 2; ++i) {
-          if ((inner = only(term, i, Op::sub)) && fits(*inner, term)) return become(term, Op::sub_mul, *inner, 2, 1 - i);
-        }
+        if ((inner = only(term, 0, Op::sub))) return become(term, Op::square_diff, *inner, 2, -1);
         break;
       case Op::add:
         for (int i = 0; i < 2; ++i) {
@@ -63,6 +57,19 @@ class Combiner {
         }
         break;
       default: break;
+    }
+    combine_pair(term);
+  }
+
+  void combine_pair(Term& term) {
+    for (const Pair& pair : kPairs) {
+      if (pair.outer != term.op) continue;
+      const bool commutes = (info(pair.outer).properties & kCommutative) != 0;
+      for (int i = 0; i < (commutes ? 2 : 1); ++i) {
+        const Term* inner = only(term, i, pair.inner);
+        if (inner == nullptr || !fits(*inner, term)) continue;
+        return become(term, pair.both, *inner, info(pair.inner).arity, info(pair.outer).arity == 2 ? 1 - i : -1);
+      }
     }
   }
 

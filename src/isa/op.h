@@ -84,6 +84,15 @@ inline constexpr OpInfo kOps[] = {
 };
 static_assert(sizeof(kOps) / sizeof(kOps[0]) == kOpCount);
 
+/// Two instructions and the one that does both, from isa/pairs.def.
+struct Pair {
+  Op inner, outer, both;
+};
+inline constexpr Pair kPairs[] = {
+#define PAIR(inner, outer, arity, properties) {Op::inner, Op::outer, Op::inner##_##outer},
+#include "isa/pairs.def"
+};
+
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }
 
 /// The type of operand number `operand` of `op` with the opcode's type `type`.

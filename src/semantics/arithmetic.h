@@ -124,10 +124,6 @@ struct multiply_add {
     else return add{}(mul{}(a, b), c);
   }
 };
-struct sub_mul {
-  template <class T>
-  DVM_HD T operator()(T a, T b, T c) const { return mul{}(sub{}(a, b), c); }
-};
 struct square_diff {
   template <class T>
   DVM_HD T operator()(T a, T b) const { return square{}(sub{}(a, b)); }

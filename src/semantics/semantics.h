@@ -35,6 +35,7 @@
 #include "semantics/half.h"
 #include "semantics/hyperbolic.h"
 #include "semantics/logarithm.h"
+#include "semantics/pairs.h"
 #include "semantics/rounding.h"
 #include "semantics/trigonometric.h"
 
