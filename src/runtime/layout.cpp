@@ -11,9 +11,9 @@ std::int64_t Layout::elements() const {
 }
 
 bool Layout::contiguous(std::int64_t element_bytes) const {
+  if (elements() == 0) return true;
   std::int64_t stride = element_bytes;
   for (int i = rank - 1; i >= 0; --i) {
-    if (sizes[i] == 0) return true;
     if (sizes[i] != 1 && strides[i] != stride) return false;
     stride *= sizes[i];
   }

@@ -108,6 +108,13 @@ TEST(a_reshape_names_the_same_elements_or_none) {
   CHECK(viewed > 1000);
 }
 
+TEST(a_tensor_without_elements_has_every_shape_without_elements) {
+  Layout from = dense(Sizes{3, 0, 4}, 4);
+  from.strides[2] = 64;
+  const std::optional<Layout> view = reshape(from, Sizes{0, 5}, 4);
+  CHECK(view && view->elements() == 0);
+}
+
 struct Tensor {
   explicit Tensor(Sizes shape) : sizes(std::move(shape)) {
     const Layout layout = dense(sizes, 4);

@@ -52,7 +52,7 @@ def chain(rng, graph, value, x):
 def gaps(shape):
     """Memory for a result of this shape, with elements between its own."""
     whole = np.full([2 * size for size in shape], 7, np.float32)
-    return whole[tuple(slice(0, 2 * size, 2) for size in shape) + (...,)], whole
+    return whole[(*(slice(0, 2 * size, 2) for size in shape), ...)], whole
 
 
 @pytest.mark.parametrize("seed", range(8))
