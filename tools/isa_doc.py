@@ -146,6 +146,19 @@ def page() -> str:
         )
         lines += [""]
     lines += [
+        "### Pairs",
+        "",
+        "`inner_outer` is `outer` on the rounded result of `inner`, in one pass over the tile; types are f32 and f64.",
+        "",
+        ", ".join(
+            f"`{inner}_{outer}` {OPERANDS[int(arity)]}"
+            for section in sections("pairs", "PAIR")
+            for inner, outer, arity, _ in section.rows
+        )
+        + ".",
+        "",
+    ]
+    lines += [
         "## Reductions",
         "",
         "Each folds a tile into an accumulator that the program has set to the identity.",
