@@ -14,6 +14,7 @@
 #include "cpu/interpreter.h"
 #include "cpu/parallel.h"
 #include "isa/assemble.h"
+#include "isa/decode.h"
 #include "isa/encode.h"
 #include "isa/verify.h"
 
@@ -323,6 +324,18 @@ int main(int count, char** arguments) {
       std::printf("\n");
     }
   }
+  if (selected("encode")) {
+    const dvm::Program program = dvm::assemble(layer_norm(128, 768, 4));
+    const std::vector<Word> words = dvm::encode(program);
+    std::printf("layer_norm: %zu words\n", words.size());
+    std::size_t made = 0;
+    report("encode", fastest_us([&] { made += dvm::encode(program).size(); }), 0);
+    report("decode", fastest_us([&] { made += dvm::decode(words).slots.size(); }), 0);
+    report("verify", fastest_us([&] { dvm::verify(words); }), 0);
+    report("bind", Bench(layer_norm(128, 768, 4)).bind(), 0);
+    report("run of one element", Bench(chain(1, 1)).run(1), 0);
+    if (made == 0) return 1;
+  }
   if (selected("memcpy")) {
     for (std::int64_t n : {4096, 65536, 1 << 20, 1 << 24}) {
       std::vector<float> from(n, 1.0F), to(n);
@@ -369,14 +382,13 @@ int main(int count, char** arguments) {
   }
   if (selected("transposed")) {
     for (std::int64_t n : {256, 1024, 4096}) {
-      report(label("transposed add, tile 16x64", n, n).c_str(),
-             Bench(transposed_add(n, 16, 64)).run(1), 12.0 * n * n);
-      report(label("transposed add, tile 64x64", n, n).c_str(),
-             Bench(transposed_add(n, 64, 64)).run(1), 12.0 * n * n);
-      report(label("transposed add, tile 64x16", n, n).c_str(),
-             Bench(transposed_add(n, 64, 16)).run(1), 12.0 * n * n);
-      report(label("transposed add, tile 32x32", n, n).c_str(),
-             Bench(transposed_add(n, 32, 32)).run(1), 12.0 * n * n);
+      constexpr std::pair<int, int> kTiles[] = {{16, 64},  {32, 32},   {64, 64}, {128, 64},
+                                                {256, 64}, {128, 128}, {256, 16}};
+      for (const auto& [rows, cols] : kTiles) {
+        const std::string tile = std::to_string(rows) + "x" + std::to_string(cols);
+        report(("transposed add " + std::to_string(n) + ", tile " + tile).c_str(),
+               Bench(transposed_add(n, rows, cols)).run(1), 12.0 * n * n);
+      }
     }
   }
   if (selected("reduce")) {

@@ -21,7 +21,7 @@ inline constexpr int kStepSlots = 1 + kMaxOperands;  // dst, a, b, c
 
 struct Step {
   Kernel kernel = nullptr;
-  // What `kernel` calls for contiguous pieces when it is one of the two expanding kernels, else the same.
+  // What `kernel` calls for pieces of the tile when it is one of the last three of KernelTable, else the same.
   Kernel contiguous = nullptr;
   // The tile as the kernel sees it: flat (outer == 1) whenever strides allow.
   std::int64_t outer = 1;
@@ -47,6 +47,8 @@ struct KernelTable {
   Kernel kernels[kOpcodeCount][kVariants];
   Kernel expand;
   Kernel expand_reduction;
+  // Runs an elementwise kernel (`contiguous` of the step, broadcasts and all) and writes its result around the caches.
+  Kernel stream;
 };
 
 }  // namespace dvm::cpu

@@ -15,7 +15,9 @@ extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
     dvm::cpu::install_binary_i32(*made);
     dvm::cpu::install_binary_i64(*made);
     dvm::cpu::install_binary_bool(*made);
-    dvm::cpu::install_ternary(*made);
+    dvm::cpu::install_ternary_f32(*made);
+    dvm::cpu::install_ternary_f64(*made);
+    dvm::cpu::install_ternary_integers(*made);
     dvm::cpu::install_conversions(*made);
     dvm::cpu::install_reductions(*made);
     dvm::cpu::install_memory(*made);

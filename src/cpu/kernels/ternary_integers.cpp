@@ -3,9 +3,7 @@
 
 namespace dvm::cpu {
 
-void install_ternary(KernelTable& table) {
-  install_rows<Type::f32, 3, false>(table);
-  install_rows<Type::f64, 3, false>(table);
+void install_ternary_integers(KernelTable& table) {
   install_rows<Type::i32, 3, false>(table);
   install_rows<Type::i64, 3, false>(table);
   install_rows<Type::bool_, 3, false>(table);
