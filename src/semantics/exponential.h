@@ -20,6 +20,14 @@ DVM_HD float scale(float value, std::uint32_t exponent) {
   return value * first * second;
 }
 
+/// The same in double precision; the low 51 bits of `exponent` are n + 2046.
+DVM_HD double scale(double value, std::uint64_t exponent) {
+  const std::uint64_t half = exponent >> 1;
+  const double first = std::bit_cast<double>(half << 52);
+  const double second = std::bit_cast<double>((exponent - half) << 52);
+  return value * first * second;
+}
+
 inline constexpr float kLog2E = 1.44269504088896f;
 // ln 2 in two parts; n * kLn2High is exact for |n| < 2**15.
 inline constexpr float kLn2High = 0.693359375f;
@@ -36,6 +44,14 @@ DVM_HD float exp_polynomial(float r) {
                     1.3826411e-03f);
 }
 
+/// e**r in double precision.
+DVM_HD double exp_polynomial(double r) {
+  return polynomial(r, 1.0, 1.0, 0.5000000000000011, 0.16666666666666438, 0.0416666666665255,
+                    0.00833333333346847, 0.0013888888945082023, 0.00019841269593780976,
+                    2.4801491316464565e-05, 2.755747892251636e-06, 2.7630986936611307e-07,
+                    2.5043344279240315e-08);
+}
+
 /// e**(x + low) for |x| < 170, where low is no more than the rounding error of x.
 DVM_HD Scaled exp_scaled(float x, float low) {
   const Nearest n = nearest<254>(x, kLog2E);
@@ -44,6 +60,14 @@ DVM_HD Scaled exp_scaled(float x, float low) {
   return {exp_polynomial(r + low), n.bits};
 }
 DVM_HD Scaled exp_scaled(float x) { return exp_scaled(x, -0.0f); }
+
+/// e**x for x in [-700, 700].
+DVM_HD double exp_normal(double x) {
+  const NearestWide n = nearest<1023>(x, 1.4426950408889634);
+  const double high = multiply_accumulate(n.value, -0.69314718036912382, x);
+  const double r = multiply_accumulate(n.value, -1.9082149292705877e-10, high);
+  return exp_polynomial(r) * std::bit_cast<double>(n.bits << 52);
+}
 
 /// e**x for x in [-87, 88], where neither the result nor 2**n leaves the normal numbers.
 DVM_HD float exp_normal(float x) {
@@ -65,7 +89,14 @@ struct exp {
     const float result = scale(exp_polynomial(r), n.bits);
     return a < -104.0f ? 0.0f : result;
   }
-  DVM_HD double operator()(double a) const { return std::exp(a); }
+  DVM_HD double operator()(double a) const {
+    const double x = a > 710.0 ? 710.0 : a;
+    const NearestWide n = nearest<2046>(x, 1.4426950408889634);
+    const double high = multiply_accumulate(n.value, -0.69314718036912382, a);
+    const double r = multiply_accumulate(n.value, -1.9082149292705877e-10, high);
+    const double result = scale(exp_polynomial(r), n.bits);
+    return a < -746.0 ? 0.0 : result;
+  }
 };
 
 struct exp_sub {

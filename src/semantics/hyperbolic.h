@@ -44,7 +44,18 @@ struct tanh {
     const float far = 1.0f - 2.0f / (e + 1.0f);
     return with_sign(size >= 0.55f ? far : near, a);  // near for nan
   }
-  DVM_HD double operator()(double a) const { return std::tanh(a); }
+  DVM_HD double operator()(double a) const {
+    const double size = magnitude(a);
+    const double z = size * size;
+    const double p = polynomial(
+        z, -0.333333333333333, 0.1333333333332656, -0.053968253963983116, 0.02186948840054452,
+        -0.008863232960818486, 0.0035920966215015797, -0.0014555772041331071, 0.0005886009167070875,
+        -0.00023380863869497428, 8.395993192802832e-05, -1.990641911895569e-05);
+    const double near = multiply_accumulate(p * z, size, size);
+    const double e = exp_normal(size > 20.0 ? 40.0 : 2.0 * size);
+    const double far = 1.0 - 2.0 / (e + 1.0);
+    return with_sign(size >= 0.55 ? far : near, a);  // near for nan
+  }
 };
 
 // asinh and acosh take logarithms in double precision. Near 0, where those lose what makes up a small result, log1p

@@ -51,9 +51,42 @@ DVM_HD float log_or_special(float x, float result) {
   return (x > 0.0f) & (x < kInfinity<float>) ? result : special;
 }
 
+/// Splits a positive finite normal x.
+struct SplitWide {
+  double exponent;
+  double fraction;
+};
+DVM_HD SplitWide split_normal(double x) {
+  constexpr std::uint64_t kRootHalf = 0x3fe6a09e667f3bcd;
+  constexpr std::uint64_t kBias = 1024;
+  const std::uint64_t word = std::bit_cast<std::uint64_t>(x);
+  const std::uint64_t above = word - kRootHalf + (kBias << 52);
+  // The exponent becomes a double as the low bits of 2**52, since few machines convert 64-bit integers.
+  const double n = std::bit_cast<double>((above >> 52) | 0x4330000000000000u) - (0x1p52 + kBias);
+  const std::uint64_t exponent = above & 0xfff0000000000000u;
+  return {n, std::bit_cast<double>(word - exponent + (kBias << 52)) - 1.0};
+}
+
 struct log {
   DVM_HD float operator()(float a) const { return log_or_special(a, log_of(split(a))); }
-  DVM_HD double operator()(double a) const { return std::log(a); }
+  DVM_HD double operator()(double a) const {
+    const bool denormal = a < std::numeric_limits<double>::min();
+    const SplitWide parts = split_normal(denormal ? a * 0x1p54 : a);
+    const double n = parts.exponent - (denormal ? 54.0 : 0.0);
+    const double f = parts.fraction;
+    // log(1 + f) = f - f * f / 2 + s * (f * f / 2 + polynomial) with s = f / (2 + f), whose first terms are exact.
+    const double s = f / (2.0 + f);
+    const double z = s * s;
+    const double p = z * polynomial(z, 0.6666666666666734, 0.3999999999941641, 0.28571428742114535,
+                                    0.22222198593478037, 0.1818356356960441, 0.15314063878124068,
+                                    0.14795866212671535);
+    const double half = 0.5 * f * f;
+    const double low = multiply_accumulate(n, 1.9082149292705877e-10, s * (half + p));
+    const double result = multiply_accumulate(n, 0.69314718036912382, f - (half - low));
+    const double beside = a == 0.0 ? -kInfinity<double> : a;
+    const double special = a < 0.0 ? kNan<double> : beside;
+    return (a > 0.0) & (a < kInfinity<double>) ? result : special;
+  }
 };
 
 struct log2 {
@@ -110,20 +143,14 @@ struct log1p {
 /// log2(x) in double precision with an error of 2**-38 for positive finite x that are normal as doubles, which all
 /// floats are.
 DVM_HD double log2_wide(double x) {
-  constexpr std::uint64_t kRootHalf = 0x3fe6a09e667f3bcd;
-  constexpr std::uint64_t kBias = 1024;
-  const std::uint64_t word = std::bit_cast<std::uint64_t>(x);
-  const std::uint64_t above = word - kRootHalf + (kBias << 52);
-  // The exponent becomes a double as the low bits of 2**52, since few machines convert 64-bit integers.
-  const double n = std::bit_cast<double>((above >> 52) | 0x4330000000000000u) - (0x1p52 + kBias);
-  const std::uint64_t exponent = above & 0xfff0000000000000u;
-  const double f = std::bit_cast<double>(word - exponent + (kBias << 52)) - 1.0;
+  const SplitWide parts = split_normal(x);
+  const double f = parts.fraction;
   const double q = polynomial(f, -0.49999999996689043, 0.3333333333066817, -0.25000000928642835,
                               0.20000001313183824, -0.16666592558984528, 0.14285564187046376,
                               -0.12502483679919166, 0.11117768285207362, -0.09962195363649674,
                               0.08956284306754295, -0.08539046552409002, 0.08908506103225616,
                               -0.07703635812729373, 0.03278094069392938);
-  return multiply_accumulate(multiply_accumulate(q, f * f, f), 1.4426950408889634, n);
+  return multiply_accumulate(multiply_accumulate(q, f * f, f), 1.4426950408889634, parts.exponent);
 }
 
 struct pow {
