@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from instruction_cases import ROWS, check, draw, operand_types, run, specials
+from instruction_cases import ROWS, check, draw, inner_error, operand_types, run, specials
 
 from dvm import _core, reference
 
@@ -37,7 +37,7 @@ def slack(name, element, operands):
             difference = wide[0] - wide[1]
             bound = np.abs(difference) * half * np.exp(difference) * 1.1
         else:
-            return 0.0
+            bound = inner_error(name, element, wide[-1])
     return np.where(np.isfinite(bound), bound, 0)
 
 
