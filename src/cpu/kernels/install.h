@@ -17,6 +17,7 @@ void install_ternary_f32(KernelTable& table);
 void install_ternary_f64(KernelTable& table);
 void install_ternary_integers(KernelTable& table);
 void install_conversions(KernelTable& table);
+void install_half(KernelTable& table);  // after the conversions, some of which it replaces
 void install_reductions(KernelTable& table);
 void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);

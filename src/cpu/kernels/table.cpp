@@ -19,6 +19,7 @@ extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
     dvm::cpu::install_ternary_f64(*made);
     dvm::cpu::install_ternary_integers(*made);
     dvm::cpu::install_conversions(*made);
+    dvm::cpu::install_half(*made);
     dvm::cpu::install_reductions(*made);
     dvm::cpu::install_memory(*made);
     dvm::cpu::install_expand(*made);
