@@ -78,7 +78,7 @@ struct gelu {
                    1.5205354e-07f, -6.7310704e-09f, 1.326351e-10f);
     const Nearest n = nearest<127>(q, -1.0f);
     const float h = exp2_polynomial(-q - n.value) * std::bit_cast<float>(n.bits << 23);
-    const float result = multiply_accumulate(-x, h, a > 0.0f ? a : -0.0f);
+    const float result = multiply_accumulate(-x, h, a < 0.0f ? -0.0f : a);
     return a >= -8.5f ? result : a * 0.0f;
   }
   DVM_HD double operator()(double a) const { return 0.5 * a * std::erfc(-0.7071067811865476 * a); }

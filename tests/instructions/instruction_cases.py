@@ -21,8 +21,7 @@ class Tolerance:
     floor: float = 0.0
 
 
-# Rows that are not here are exact. The f64 functions are those of the C library, and their references are no better
-# for erf and its relatives. tools/ulp.py measures the f32 column over all floats.
+# Rows that are not here are exact. The references of erf and its relatives are no better than f64. tools/ulp.py measures the f32 column over all floats.
 TOLERANCES = {
     "rsqrt": Tolerance(1.6, 1.6),
     "hypot": Tolerance(0.6, 1.1),
@@ -39,7 +38,7 @@ TOLERANCES = {
     "log1p": Tolerance(2.1, 1.1),
     "sin": Tolerance(2.1),
     "cos": Tolerance(2.1),
-    "tan": Tolerance(1.1, 1.1),
+    "tan": Tolerance(3.1, 1.1),
     "asin": Tolerance(2.1),
     "acos": Tolerance(2.1),
     "atan": Tolerance(2.1),
@@ -51,13 +50,13 @@ TOLERANCES = {
     "acosh": Tolerance(2.1, 2.1),
     "atanh": Tolerance(2.6, 2.1),
     "erf": Tolerance(2.1, 2.1),
-    "erfc": Tolerance(4.1, 4.1),
-    "erfinv": Tolerance(1.1, 16.0),
+    "erfc": Tolerance(6.3, 4.1),
+    "erfinv": Tolerance(3.1, 16.0),
     "sigmoid": Tolerance(2.6, 2.6),
     "softplus": Tolerance(2.6, 2.6),
     "silu": Tolerance(3.1, 3.1, floor=1e-36),
-    "gelu": Tolerance(28.0, 80.0, floor=1e-8),
-    "gelu_tanh": Tolerance(28.0, 40.0, floor=1e-8),
+    "gelu": Tolerance(52.0, 80.0, floor=1e-8),
+    "gelu_tanh": Tolerance(32.0, 40.0, floor=1e-8),
     "pow": Tolerance(0.6, 1.1),
 }
 
@@ -70,6 +69,28 @@ def tolerance(name, element):
         return sum(error for error, _ in errors), max(floor for _, floor in errors)
     row = TOLERANCES.get(name, Tolerance(0, 0))
     return (row.f32 if element == "f32" else row.f64), row.floor
+
+
+def inner_error(name, element, values):
+    """The absolute error of a pair's first instruction where it is below its floor, and is multiplied by `values`."""
+    halves = ROWS[name]["pair"]
+    allowed, floor = tolerance(halves[0], element) if halves else (0, 0)
+    return allowed * np.abs(values) * float(np.spacing(FLOATS[element](floor))) if floor else 0.0
+
+
+def settled(name, element, operands):
+    """Where the definition leaves no choice of overflow: everywhere but in what follows from a step in between."""
+    halves = ROWS[name]["pair"]
+    with np.errstate(all="ignore"):
+        if (
+            name == "multiply_add" and element in FLOATS
+        ):  # the product overflows, unless the sum is fused to it
+            product = operands[0] * operands[1]
+            return np.isfinite(product) | ~np.isfinite(operands[0]) | ~np.isfinite(operands[1])
+        if halves and tolerance(halves[0], element)[1]:  # 0 or nearly 0, times inf
+            inner = reference.evaluate(halves[0], *operands[: ROWS[halves[0]]["arity"]])
+            return ~((np.abs(inner) < tolerance(halves[0], element)[1]) & np.isinf(operands[-1]))
+    return np.ones(operands[0].shape, bool)
 
 
 def check(name, element, got, want, slack=0.0):
