@@ -35,8 +35,9 @@ def convert(array, to):
 
 def same(got, want):
     assert got.dtype == want.dtype
-    nan = np.isnan(want.astype(np.float64))
-    np.testing.assert_array_equal(np.isnan(got.astype(np.float64)), nan)
+    with np.errstate(invalid="ignore"):  # a signalling nan becomes a quiet one
+        nan = np.isnan(want.astype(np.float64))
+        np.testing.assert_array_equal(np.isnan(got.astype(np.float64)), nan)
     bits = f"u{want.dtype.itemsize}"
     np.testing.assert_array_equal(got.view(bits)[~nan], want.view(bits)[~nan])
 
@@ -52,9 +53,9 @@ def test_halves_round_to_even():
     """Every f32 next to the middle of two neighbouring f16 or bf16 numbers."""
     for element in ("f16", "bf16"):
         halves = np.arange(2**15 - 1, dtype=np.uint16)
-        low = halves.view(reference.dtype_of(element)).astype(np.float64)
-        high = (halves + 1).view(reference.dtype_of(element)).astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
+            low = halves.view(reference.dtype_of(element)).astype(np.float64)
+            high = (halves + 1).view(reference.dtype_of(element)).astype(np.float64)
             middle = ((low + high) / 2).astype(np.float32)
         middle = middle[np.isfinite(middle)]
         for array in (

@@ -21,7 +21,8 @@ class Tolerance:
     floor: float = 0.0
 
 
-# Rows that are not here are exact. The references of erf and its relatives are no better than f64. tools/ulp.py measures the f32 column over all floats.
+# Rows that are not here are exact. The references of erf and its relatives are no better than f64. tools/ulp.py
+# measures the f32 column over all floats.
 TOLERANCES = {
     "rsqrt": Tolerance(1.6, 1.6),
     "hypot": Tolerance(0.6, 1.1),
