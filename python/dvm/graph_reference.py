@@ -140,7 +140,8 @@ def _loaded(array: Array, dtype: str) -> Array:
 
 
 def _stored(array: Array, dtype: str) -> Array:
-    return reference.convert(array, dtype)
+    converted: Array = reference.convert(array, dtype)
+    return converted
 
 
 def _wrapped(array: Array, dtype: str) -> Array:
