@@ -72,7 +72,7 @@ void fill_short_rows(T* dst, Place src, std::int64_t outer, std::int64_t inner) 
 
 template <class T>
 void fill_rows(Place dst, Place src, std::int64_t outer, std::int64_t inner) {
-  if (outer > 1 && inner <= 4 * kLanes<T> &&
+  if (outer > 1 && inner <= 8 * kLanes<T> &&
       dst.outer_stride == inner * static_cast<std::int64_t>(sizeof(T))) {
     return fill_short_rows(pointer<T>(dst.at), src, outer, inner);
   }

@@ -1,10 +1,10 @@
 // Loops of the elementwise instructions: executors know memory, functors (semantics/) know arithmetic. A loop runs over
-// a whole number of blocks, so that the compiler makes no scalar remainder of it; what is left over is copied to a
-// padded block and goes through the same loop.
+// a whole number of blocks, so that the compiler makes no scalar remainder of it.
 //
 // A destination may be exactly the place of an operand, never overlap it otherwise; `ivdep` tells the compiler so.
 #pragma once
 
+#include <cstring>
 #include <type_traits>
 
 #include "cpu/kernels/lanes.h"
@@ -37,19 +37,23 @@ struct Operand<T, true> {
   Operand from(std::int64_t) const { return *this; }
 };
 
-// The last elements of an operand in a block of their own, filled up with its last value, which is as harmless as any.
+// The last block of a row of an operand. Of a row shorter than a block, the row filled up with its last value, which is
+// as harmless as any.
 template <class T, std::int64_t kCount, bool kBroadcast>
-struct Padded {
+struct LastBlock {
   alignas(64) T values[kCount];
-  Padded(const Operand<T, false>& from, std::int64_t count) {
-    load_padded<T, kCount>(values, from.at, count);
+  const T* at;
+  LastBlock(const Operand<T, false>& row, std::int64_t count) : at(row.at + count - kCount) {
+    if (count >= kCount) return;
+    load_padded<T, kCount>(values, row.at, count);
+    at = values;
   }
-  Operand<T, false> operand() const { return {values}; }
+  Operand<T, false> operand() const { return {at}; }
 };
 template <class T, std::int64_t kCount>
-struct Padded<T, kCount, true> {
+struct LastBlock<T, kCount, true> {
   Operand<T, true> value;
-  Padded(const Operand<T, true>& from, std::int64_t) : value(from) {}
+  LastBlock(const Operand<T, true>& row, std::int64_t) : value(row) {}
   Operand<T, true> operand() const { return value; }
 };
 
@@ -61,19 +65,20 @@ inline __attribute__((always_inline)) void whole_blocks(R* dst, std::int64_t cou
   for (std::int64_t i = 0; i < count; ++i) dst[i] = F{}(operands[i]...);
 }
 
-// Plain functors.
+// Plain functors. A row that is no whole number of blocks ends with a block that overlaps the one before it. It is
+// computed first, while its operands are what they were, in case the destination is the place of one.
 template <class F, class R, class... T, bool... kBroadcast>
 inline __attribute__((always_inline)) void one_row(R* dst, std::int64_t count,
                                                    const Operand<T, kBroadcast>&... operands) {
   constexpr std::int64_t kCount = kBlock<R, T...>;
-  const std::int64_t whole = count & -kCount, rest = count - whole;
-  whole_blocks<F, R, kCount>(dst, whole, operands...);
-  if (rest == 0) return;
+  if (count % kCount == 0) return whole_blocks<F, R, kCount>(dst, count, operands...);
   alignas(64) R results[kCount];
-  [&](const Padded<T, kCount, kBroadcast>&... padded) {
-    whole_blocks<F, R, kCount>(results, kCount, padded.operand()...);
-  }(Padded<T, kCount, kBroadcast>(operands.from(whole), rest)...);
-  store_padded<R, kCount>(dst + whole, results, rest);
+  [&](const LastBlock<T, kCount, kBroadcast>&... last) {
+    whole_blocks<F, R, kCount>(results, kCount, last.operand()...);
+  }(LastBlock<T, kCount, kBroadcast>(operands, count)...);
+  if (count < kCount) return store_padded<R, kCount>(dst, results, count);
+  whole_blocks<F, R, kCount>(dst, count, operands...);
+  std::memcpy(dst + count - kCount, results, sizeof(results));
 }
 
 template <class F, class... Operands>
