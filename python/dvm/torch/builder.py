@@ -95,6 +95,14 @@ class Groups:
     sizes: tuple[Size, Size]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """An axis of `size` elements as two axes of `sizes`."""
+
+    size: Size
+    sizes: tuple[Size, Size]
+
+
 class Builder:
     """One Graph for a whole FX graph, with a record of how each value was made."""
 
@@ -107,7 +115,10 @@ class Builder:
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
         self._groups: dict[int, Groups] = {}  # result of regroup() -> what it merged
-        self._splits: dict[tuple[int, int, tuple[Size, Size]], Value | None] = {}
+        self._splits: dict[tuple[int, int, Cut], Value | None] = {}
+        self.reductions = 0  # how many there are by now
+        self.now = 0  # the time (see partition.py) of the node that is being built
+        self.times: dict[int, int] = {}  # of the values of nodes
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self.roundings: set[int] = (
             set()
@@ -192,7 +203,7 @@ class Builder:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
         type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
         values = [v if isinstance(v, Value) else self.constant(v, type) for v in operands]
-        groups = next((self._groups[v.id] for v in values if v.id in self._groups), None)
+        groups = next((found for v in values if (found := self._groups_of(v)) is not None), None)
         if groups is not None:
             apart = [self._split(v, groups) for v in values]
             if all(v is not None for v in apart):
@@ -247,7 +258,7 @@ class Builder:
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
         if value.type == type:
             return value
-        groups = self._groups.get(value.id)
+        groups = self._groups_of(value)
         if groups is not None:
             return self.regroup(self.cast(groups.base, type), groups.size, groups.axis)
         return self._record("cast", (value.id,), (type,))
@@ -261,6 +272,7 @@ class Builder:
         if value.rank == 0:
             return self.reshape(self.reduce(name, self.reshape(value, [1]), [0]), [])
         assert axes, "a reduction over no axes"
+        self.reductions += 1
         axes = sorted(axis % value.rank for axis in axes)
         shape = value.shape
         reduced = self._record("reduce", (value.id,), (name, list(axes)))
@@ -299,39 +311,82 @@ class Builder:
         self._groups[merged.id] = Groups(value, axis, size, (shape[axis], shape[axis + 1]))
         return merged
 
-    def _split(self, value: Value, groups: Groups, depth: int = 0) -> Value | None:
+    def _is_tensor(self, value: Value) -> bool:
+        """Whether the value comes to the present segment as a tensor: from outside or from a segment before."""
+        return (
+            self.recipes[value.id].method == "input"
+            or self.times.get(value.id, self.now) < self.now
+        )
+
+    def _groups_of(self, value: Value) -> Groups | None:
+        return None if self._is_tensor(value) else self._groups.get(value.id)
+
+    def _split(self, value: Value, groups: Groups) -> Value | None:
         """`value`, which is to meet a regrouped one, as it meets that one's base; None if it must be made first."""
-        axis = groups.axis - (groups.base.rank - 1 - value.rank)
-        if axis > groups.axis:
-            return None  # it has more axes
+        cut = Cut(groups.size, groups.sizes)
+        return self._split_aligned(value, groups.base.rank - 1 - groups.axis, cut, 0)
+
+    def _split_aligned(self, value: Value, from_right: int, cut: Cut, depth: int) -> Value | None:
+        """Splits the axis that is number `from_right` from the right, as broadcasting counts."""
+        axis = value.rank - from_right
         if axis < 0:
             return value
         shape = value.shape
         if shape[axis] == 1:
             return self.reshape(value, [*shape[:axis], 1, *shape[axis:]])
-        if not self.same([shape[axis]], [groups.size]):
+        return self._split_axis(value, axis, cut, depth)
+
+    def _split_axis(self, value: Value, axis: int, cut: Cut, depth: int) -> Value | None:
+        if not self.same([value.shape[axis]], [cut.size]):
             return None
-        known = self._groups.get(value.id)
-        if known is not None and known.axis == axis and self.same(known.sizes, groups.sizes):
+        shape = value.shape
+        if self._is_tensor(value):
+            return self.reshape(value, [*shape[:axis], *cut.sizes, *shape[axis + 1 :]])
+        known = self._groups_of(value)
+        if known is not None and known.axis == axis and self.same(known.sizes, cut.sizes):
             return known.base
+        key = (value.id, axis, cut)
+        if key not in self._splits:
+            self._splits[key] = self._split_recipe(value, axis, cut, depth)
+        return self._splits[key]
+
+    def _split_recipe(self, value: Value, axis: int, cut: Cut, depth: int) -> Value | None:
         recipe = self.recipes[value.id]
+        shape = value.shape
+        wanted = [*shape[:axis], *cut.sizes, *shape[axis + 1 :]]
         if recipe.method == "input" or (
             recipe.method == "expand" and not self.graph.shape(recipe.operands[0])
         ):
-            return self.reshape(value, [*shape[:axis], *groups.sizes, *shape[axis + 1 :]])
-        if recipe.method not in ("elementwise", "cast") or depth == MAX_SPLITS:
+            return self.reshape(value, wanted)
+        if depth == MAX_SPLITS:
             return None
-        key = (value.id, groups.axis, groups.sizes)
-        if key not in self._splits:
-            operands = [
-                self._split(Value(self, operand), groups, depth + 1) for operand in recipe.operands
+        operands = [Value(self, operand) for operand in recipe.operands]
+        if recipe.method in ("elementwise", "cast"):
+            from_right = value.rank - axis
+            apart = [
+                self._split_aligned(operand, from_right, cut, depth + 1) for operand in operands
             ]
-            ids = tuple(operand.id for operand in operands if operand is not None)
-            whole = len(ids) == len(operands)
-            self._splits[key] = (
-                self._record(recipe.method, ids, recipe.arguments) if whole else None
+            ids = tuple(operand.id for operand in apart if operand is not None)
+            return (
+                self._record(recipe.method, ids, recipe.arguments)
+                if len(ids) == len(apart)
+                else None
             )
-        return self._splits[key]
+        if recipe.method == "permute":
+            axes = recipe.arguments[0]
+            source = self._split_axis(operands[0], axes[axis], cut, depth + 1)
+            moved = [a + (a > axes[axis]) for a in axes]
+            moved.insert(axis + 1, moved[axis] + 1)
+            return None if source is None else self.permute(source, moved)
+        if recipe.method == "reshape":  # one that only places axes of size 1
+            before = operands[0].shape
+            if [n for n in before if n != 1] != [n for n in shape if n != 1]:
+                return None
+            place = sum(n != 1 for n in shape[:axis])
+            source_axis = [a for a, n in enumerate(before) if n != 1][place]
+            source = self._split_axis(operands[0], source_axis, cut, depth + 1)
+            return None if source is None else self.reshape(source, wanted)
+        return None
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)

@@ -91,8 +91,13 @@ class Partition:
         role = self.roles[node]
         if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
             return None
+        if role in (Role.CORE, Role.COPY) and self.times[node] == time:
+            return None
+        if node.target in _CONVERSIONS and role is Role.CORE:
+            # Converted again in every segment that reads it: cheaper than writing it, and reading it back.
+            return self.outside(node.all_input_nodes[0], time)
         if role in (Role.CORE, Role.COPY) and self.times[node] % 2 == 0:
-            return None if self.times[node] == time else node
+            return node
         if role is Role.COPY:
             return self.outside(node.all_input_nodes[0], time)
         if role is Role.VIEW:
@@ -114,6 +119,8 @@ _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (
 
 _MOVES = (torch.ops.aten.cat.default, torch.ops.aten.stack.default, torch.ops.aten.copy.default)
 
+_CONVERSIONS = (torch.ops.aten._to_copy.default, torch.ops.prims.convert_element_type.default)
+
 _REGROUPING = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
@@ -122,17 +129,27 @@ def partition(graph: fx.Graph, numerics: str) -> Partition:
     builder = Builder(numerics)
     roles: dict[fx.Node, Role] = {}
     fallbacks: list[Fallback] = []
+    reducing: set[fx.Node] = set()
+    clock = Clock()
     for node in graph.nodes:
         if node.op == "output":
             continue
+        before, builder.now = builder.reductions, clock.in_core(node)
         role, reason = _assign(builder, roles, node)
         roles[node] = role
+        if builder.reductions != before:
+            reducing.add(node)
         if reason:
             fallbacks.append(Fallback(node, reason))
         if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
             _from_outside(builder, node)
+        time, value = clock.add(node, role), builder.values.get(node)
+        if isinstance(value, Value):
+            builder.times.setdefault(value.id, time)
     while True:
-        part = Partition(builder, roles, _times(graph, roles), {}, set(), fallbacks)
+        times = _times(graph, roles)
+        _sink(graph, roles, times, reducing)
+        part = Partition(builder, roles, times, {}, set(), fallbacks)
         for node in graph.nodes:
             if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
                 part.segments.setdefault(part.times[node], Segment()).nodes.append(node)
@@ -230,31 +247,91 @@ def _from_outside(b: Builder, node: fx.Node) -> None:
             return  # whatever reads it will be declined in turn
 
 
-def _times(graph: fx.Graph, roles: dict[fx.Node, Role]) -> dict[fx.Node, int]:
-    times: dict[fx.Node, int] = {}
-    latest = -1  # of all nodes so far
-    floor = -1  # of the last one that changed something in place
-    random = -1  # of the last one that drew random numbers
-    for node in graph.nodes:
-        if node.op == "output":
-            continue
-        role = roles[node]
+class Clock:
+    """Gives nodes, taken in the order of the graph, their times."""
+
+    def __init__(self) -> None:
+        self.times: dict[fx.Node, int] = {}
+        self._latest = -1  # of all nodes so far
+        self._floor = -1  # of the last one that changed something in place
+        self._random = -1  # of the last one that drew random numbers
+
+    def in_core(self, node: fx.Node) -> int:
+        """The time that a node gets if the core computes it."""
+        time = max((self.times[operand] for operand in node.all_input_nodes), default=-1)
+        time = max(time, self._floor)
+        return time + time % 2
+
+    def add(self, node: fx.Node, role: Role) -> int:
         operands = node.all_input_nodes
         if role is Role.CREATED:  # reads no tensor: of those like another it needs the shape alone
             operands = [node for node in operands if not _has_tensor(node.meta.get("val"))]
-        time = max((times[operand] for operand in operands), default=-1)
+        time = max((self.times[operand] for operand in operands), default=-1)
         if role is Role.CORE:
-            time = max(time, floor)
-            time += time % 2
+            time = self.in_core(node)
         elif role in (Role.TORCH, Role.NUMBER):
             changes, draws = _effects(node)
-            time = max(time, floor, latest if changes else -1, random if draws else -1)
+            time = max(
+                time, self._floor, self._latest if changes else -1, self._random if draws else -1
+            )
             time += 1 - time % 2
-            floor = time if changes else floor
-            random = time if draws else random
-        times[node] = time
-        latest = max(latest, time)
-    return times
+            self._floor = time if changes else self._floor
+            self._random = time if draws else self._random
+        self.times[node] = time
+        self._latest = max(self._latest, time)
+        return time
+
+
+def _times(graph: fx.Graph, roles: dict[fx.Node, Role]) -> dict[fx.Node, int]:
+    clock = Clock()
+    for node in graph.nodes:
+        if node.op != "output":
+            clock.add(node, roles[node])
+    return clock.times
+
+
+def _sink(
+    graph: fx.Graph, roles: dict[fx.Node, Role], times: dict[fx.Node, int], reducing: set[fx.Node]
+) -> None:
+    """Moves what only one later segment needs into that segment, where it need not be written and read again.
+
+    Not reductions, whose results are smaller than what they read; nor what would keep alive more than it frees.
+    """
+    if any(_effects(node)[0] for node in graph.nodes):
+        return  # a later segment might read what was changed in between
+    readers: dict[fx.Node, set[fx.Node]] = {}  # the nodes that read a tensor, be it through views
+
+    def all_readers(node: fx.Node) -> set[fx.Node]:
+        if node not in readers:
+            readers[node] = set()
+            for user in node.users:
+                readers[node] |= all_readers(user) if roles.get(user) is Role.VIEW else {user}
+        return readers[node]
+
+    def costs(node: fx.Node, operand: fx.Node) -> bool:
+        """Whether `operand` would have to be written because `node` moves away from it."""
+        while roles[operand] is Role.VIEW:
+            operand = operand.all_input_nodes[0]
+        if roles[operand] is not Role.CORE or times[operand] < times[node]:
+            return False
+        others = all_readers(operand) - {node}
+        return any(
+            times.get(other) == times[operand] and roles[other] is Role.CORE for other in others
+        )
+
+    for node in reversed(graph.nodes):
+        if (
+            roles.get(node) is not Role.CORE
+            or node in reducing
+            or not isinstance(node.meta["val"], torch.Tensor)
+        ):
+            continue
+        users = all_readers(node)
+        if not users or any(roles.get(user) is not Role.CORE for user in users):
+            continue
+        later = {times[user] for user in users}
+        if len(later) == 1 and not any(costs(node, operand) for operand in node.all_input_nodes):
+            times[node] = max(times[node], *later)
 
 
 def _effects(node: fx.Node) -> tuple[bool, bool]:

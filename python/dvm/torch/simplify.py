@@ -14,13 +14,19 @@ from dvm.torch.symbols import is_contiguous
 aten = torch.ops.aten
 
 _RESHAPES = (aten.view.default, aten._unsafe_view.default)
-_MAYBE_NOTHING = (*_RESHAPES, aten.expand.default, aten.alias.default, aten.detach.default)
+_MAYBE_NOTHING = (
+    *_RESHAPES,
+    aten.expand.default,
+    aten.alias.default,
+    aten.detach.default,
+    aten.slice.Tensor,
+)
 
 
 def simplify(graph: fx.Graph) -> None:
     _merge_equal(graph)
     for node in graph.nodes:
-        if node.target is aten.addmm.default:
+        if node.target in (aten.addmm.default, aten.mm.default):
             _restore_linear(graph, node)
     for node in graph.nodes:
         if node.target in _RESHAPES:
@@ -91,24 +97,20 @@ def _skip_if_nothing(node: fx.Node) -> None:
 
 
 def _restore_linear(graph: fx.Graph, node: fx.Node) -> None:
-    """addmm(bias, x, w.t()) is linear(x, w, bias); so is view(addmm(bias, view(x), w.t())) for x of higher rank."""
-    bias, x, transposed = node.args
+    """addmm(bias, x, w.t()) is linear(x, w, bias), and mm(x, w.t()) is linear(x, w); so is the same between a view
+    that flattens x and one that restores its rank."""
+    *biases, x, transposed = node.args
     if node.kwargs or not (isinstance(transposed, fx.Node) and isinstance(x, fx.Node)):
         return
-    if transposed.target is not aten.t.default or not isinstance(bias, fx.Node):
+    if transposed.target is not aten.t.default:
         return
-    if bias.meta["val"].dim() != 1:
+    if any(bias.meta["val"].dim() != 1 for bias in biases if isinstance(bias, fx.Node)):
         return
-    weight = transposed.args[0]
-    wide = _around(x, node)
+    source, result = _around(x, node) or (x, node)
     with graph.inserting_before(node):
-        if wide is None:
-            linear = graph.call_function(aten.linear.default, (x, weight, bias))
-            _take_place(linear, node)
-            return
-        source, result = wide
-        linear = graph.call_function(aten.linear.default, (source, weight, bias))
-        _take_place(linear, result)
+        linear = graph.call_function(aten.linear.default, (source, transposed.args[0], *biases))
+    linear.meta = dict(result.meta)
+    result.replace_all_uses_with(linear)
 
 
 def _around(x: fx.Node, product: fx.Node) -> tuple[fx.Node, fx.Node] | None:
@@ -130,8 +132,3 @@ def _same(a: Any, b: Any) -> bool:
     a = a.node.expr if isinstance(a, torch.SymInt) else a
     b = b.node.expr if isinstance(b, torch.SymInt) else b
     return bool(a == b)
-
-
-def _take_place(new: fx.Node, old: fx.Node) -> None:
-    new.meta = dict(old.meta)
-    old.replace_all_uses_with(new)
