@@ -35,7 +35,8 @@ class Combiner {
   void become(Term& term, Op op, const Term& inner, int inner_operands, int outer) {
     const std::int32_t rest = outer < 0 ? -1 : term.operands[outer];
     term.op = op;
-    for (int i = 0; i < kMaxOperands; ++i) term.operands[i] = i < inner_operands ? inner.operands[i] : -1;
+    for (int i = 0; i < kMaxOperands; ++i)
+      term.operands[i] = i < inner_operands ? inner.operands[i] : -1;
     if (outer >= 0) term.operands[inner_operands] = rest;
   }
 
@@ -53,10 +54,12 @@ class Combiner {
         break;
       case Op::add:
         for (int i = 0; i < 2; ++i) {
-          if ((inner = only(term, i, Op::mul)) && fits(*inner, term)) return become(term, Op::multiply_add, *inner, 2, 1 - i);
+          if ((inner = only(term, i, Op::mul)) && fits(*inner, term))
+            return become(term, Op::multiply_add, *inner, 2, 1 - i);
         }
         break;
-      default: break;
+      default:
+        break;
     }
     combine_pair(term);
   }
@@ -68,7 +71,8 @@ class Combiner {
       for (int i = 0; i < (commutes ? 2 : 1); ++i) {
         const Term* inner = only(term, i, pair.inner);
         if (inner == nullptr || !fits(*inner, term)) continue;
-        return become(term, pair.both, *inner, info(pair.inner).arity, info(pair.outer).arity == 2 ? 1 - i : -1);
+        return become(term, pair.both, *inner, info(pair.inner).arity,
+                      info(pair.outer).arity == 2 ? 1 - i : -1);
       }
     }
   }
@@ -84,7 +88,8 @@ class Combiner {
     }
     if (term.operands[0] < 0 || uses_[term.operands[0]] != 1) return;
     const Term& behind = kernel_.terms[term.operands[0]];
-    if (behind.kind == TermKind::kElementwise && behind.op == Op::mul && behind.operands[0] == behind.operands[1]) {
+    if (behind.kind == TermKind::kElementwise && behind.op == Op::mul &&
+        behind.operands[0] == behind.operands[1]) {
       term.op = Op::sum_squares;
       term.operands[0] = behind.operands[0];
     }
@@ -105,7 +110,8 @@ class Combiner {
       if (!used[i]) continue;
       renamed[i] = static_cast<std::int32_t>(kept.size());
       kept.push_back(kernel_.terms[i]);
-      for (std::int32_t& operand : kept.back().operands) operand = operand < 0 ? -1 : renamed[operand];
+      for (std::int32_t& operand : kept.back().operands)
+        operand = operand < 0 ? -1 : renamed[operand];
     }
     kernel_.terms = std::move(kept);
     for (KernelOutput& output : kernel_.outputs) output.term = renamed[output.term];

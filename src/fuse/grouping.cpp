@@ -11,8 +11,8 @@ constexpr std::size_t kMaxInputs = 64;
 constexpr int kMaxCheapOps = 6;
 
 bool computes(const Node& node) {
-  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast || node.kind == NodeKind::kReduce ||
-         node.kind == NodeKind::kIota;
+  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
+         node.kind == NodeKind::kReduce || node.kind == NodeKind::kIota;
 }
 
 AxisMap remap(const AxisMap& axes, const std::vector<int>& to) {
@@ -75,7 +75,8 @@ void Grouping::find_users() {
     if (output_[value]) outside_[look_through(graph_, value, AxisMap(node.shape.size())).value] = 1;
     if (transparent) continue;
     for (const Value operand : node.operands) {
-      const Value root = look_through(graph_, operand, AxisMap(graph_.node(operand).shape.size())).value;
+      const Value root =
+          look_through(graph_, operand, AxisMap(graph_.node(operand).shape.size())).value;
       users_[root].push_back(value);
       if (!computes(node)) outside_[root] = 1;
     }
@@ -86,7 +87,8 @@ void Grouping::start(Value value) {
   const Node& node = graph_.node(value);
   Group group;
   group.members = {value};
-  const std::vector<Dim>& space = node.kind == NodeKind::kReduce ? graph_.node(node.operands[0]).shape : node.shape;
+  const std::vector<Dim>& space =
+      node.kind == NodeKind::kReduce ? graph_.node(node.operands[0]).shape : node.shape;
   AxisMap axes;
   for (const Dim dim : space) {
     const bool unit = graph_.dims().is_constant(dim, 1);
@@ -105,14 +107,17 @@ void Grouping::start(Value value) {
   groups_.push_back(std::move(group));
 }
 
-AxisMap Grouping::operand_map(Value member, Value operand, const AxisMap& axes, const AxisMap& operand_axes) const {
-  return graph_.node(member).kind == NodeKind::kReduce ? operand_axes : broadcast_axes(graph_, operand, axes);
+AxisMap Grouping::operand_map(Value member, Value operand, const AxisMap& axes,
+                              const AxisMap& operand_axes) const {
+  return graph_.node(member).kind == NodeKind::kReduce ? operand_axes
+                                                       : broadcast_axes(graph_, operand, axes);
 }
 
 std::vector<Root> Grouping::reads(Value member) const {
   std::vector<Root> roots;
   for (const Value operand : graph_.node(member).operands) {
-    roots.push_back(look_through(graph_, operand, operand_map(member, operand, axes_[member], operand_axes_[member])));
+    roots.push_back(look_through(
+        graph_, operand, operand_map(member, operand, axes_[member], operand_axes_[member])));
   }
   return roots;
 }
@@ -126,7 +131,8 @@ void Grouping::absorb_producers(Value value) {
     if (producer == kNone || producer == consumer || is_leaf(graph_.node(root.value))) continue;
     std::vector<std::pair<int, int>> pairs;
     for (std::size_t d = 0; d < root.axes.size(); ++d) {
-      if (root.axes[d] >= 0 && axes_[root.value][d] >= 0) pairs.emplace_back(axes_[root.value][d], root.axes[d]);
+      if (root.axes[d] >= 0 && axes_[root.value][d] >= 0)
+        pairs.emplace_back(axes_[root.value][d], root.axes[d]);
     }
     merge(producer, consumer, pairs, value);
   }
@@ -162,7 +168,9 @@ void Grouping::join_siblings() {
       const std::uint32_t all_a = (1u << groups_[a].axes.size()) - 1;
       const std::uint32_t all_b = (1u << groups_[b].axes.size()) - 1;
       // Only groups of the very same space: sharing a bias is no reason to share loops.
-      if (mask_of(x) != all_a || mask_of(y) != all_b || groups_[a].axes.size() != groups_[b].axes.size()) continue;
+      if (mask_of(x) != all_a || mask_of(y) != all_b ||
+          groups_[a].axes.size() != groups_[b].axes.size())
+        continue;
       std::vector<std::pair<int, int>> pairs;
       for (std::size_t d = 0; d < x.size(); ++d) {
         if (x[d] >= 0 && y[d] >= 0) pairs.emplace_back(x[d], y[d]);
@@ -199,13 +207,15 @@ void Grouping::refuse(int a, int b, Value at, const char* why) {
     return std::string(node.op == Op::kCount ? "cast" : info(node.op).name) + " %" +
            std::to_string(groups_[group].members.back());
   };
-  notes_.push_back(name(a) + " and " + name(b) + " (at %" + std::to_string(at) + ") stay apart: " + why);
+  notes_.push_back(name(a) + " and " + name(b) + " (at %" + std::to_string(at) +
+                   ") stay apart: " + why);
 }
 
 bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at) {
   const Group& x = groups_[a];
   const Group& y = groups_[b];
-  if (x.members.size() + y.members.size() > kMaxMembers) return refuse(a, b, at, "the kernel would be too large"), false;
+  if (x.members.size() + y.members.size() > kMaxMembers)
+    return refuse(a, b, at, "the kernel would be too large"), false;
 
   std::vector<int> b_to_a(y.axes.size(), -1);
   std::vector<int> a_to_b(x.axes.size(), -1);
@@ -216,7 +226,8 @@ bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs
     b_to_a[j] = i;
     a_to_b[i] = j;
   }
-  if (!identify_axes(x, y, b_to_a)) return refuse(a, b, at, "their loops have axes that cannot be identified"), false;
+  if (!identify_axes(x, y, b_to_a))
+    return refuse(a, b, at, "their loops have axes that cannot be identified"), false;
 
   Group merged = x;
   for (std::size_t i = 0; i < y.axes.size(); ++i) {
@@ -230,7 +241,8 @@ bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs
   }
   std::uint32_t reduced_y = 0;
   for (std::size_t i = 0; i < y.axes.size(); ++i) reduced_y |= (y.reduced >> i & 1) << b_to_a[i];
-  if (x.reduced && reduced_y && x.reduced != reduced_y) return refuse(a, b, at, "they reduce over different axes"), false;
+  if (x.reduced && reduced_y && x.reduced != reduced_y)
+    return refuse(a, b, at, "they reduce over different axes"), false;
   merged.reduced = x.reduced | reduced_y;
 
   merged.members.insert(merged.members.end(), y.members.begin(), y.members.end());
@@ -242,7 +254,9 @@ bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs
     operand_axes.push_back(from_b ? remap(operand_axes_[member], b_to_a) : operand_axes_[member]);
   }
   if (!consistent(merged, axes, operand_axes, a, b)) {
-    return refuse(a, b, at, "a value would be needed in two orders, or stored from loops that repeat it"), false;
+    return refuse(a, b, at,
+                  "a value would be needed in two orders, or stored from loops that repeat it"),
+           false;
   }
   if (path_outside(a, b)) return refuse(a, b, at, "something outside runs between them"), false;
 
@@ -283,19 +297,23 @@ bool Grouping::consistent(const Group& merged, const std::vector<AxisMap>& axes,
     bool outside = outside_[member];
     for (const Value user : users_[member]) outside = outside || !inside(user);
     const std::uint32_t mask = mask_of(axes[i]);
-    if (outside && ((mask & parallel) != parallel || ((mask & merged.reduced) && mask != all))) return false;
+    if (outside && ((mask & parallel) != parallel || ((mask & merged.reduced) && mask != all)))
+      return false;
     if (graph_.node(member).kind == NodeKind::kReduce &&
         (mask_of(operand_axes[i]) & merged.reduced) != merged.reduced) {
       return false;  // it would be counted once per step of the missing axis
     }
     // argmax counts along the reduced axes in the order of the loops.
     const Op op = graph_.node(member).op;
-    if ((op == Op::argmax || op == Op::argmin) && !ascending(operand_axes[i], merged.reduced)) return false;
+    if ((op == Op::argmax || op == Op::argmin) && !ascending(operand_axes[i], merged.reduced))
+      return false;
     for (const Value operand : graph_.node(member).operands) {
-      const Root root = look_through(graph_, operand, operand_map(member, operand, axes[i], operand_axes[i]));
+      const Root root =
+          look_through(graph_, operand, operand_map(member, operand, axes[i], operand_axes[i]));
       if (inside(root.value)) {
         if (root.axes != axes[index(root.value)]) return false;
-      } else if (!is_leaf(graph_.node(root.value)) && std::ranges::find(tensors, root.value) == tensors.end()) {
+      } else if (!is_leaf(graph_.node(root.value)) &&
+                 std::ranges::find(tensors, root.value) == tensors.end()) {
         tensors.push_back(root.value);
       }
     }
@@ -318,7 +336,8 @@ bool Grouping::path_outside(int from, int to) const {
   const auto start_from = [&](Value member) {
     for (const Root& root : reads(member)) {
       const int group = group_[root.value];
-      if (group != from && group != to && !seen[root.value]) seen[root.value] = 1, stack.push_back(root.value);
+      if (group != from && group != to && !seen[root.value])
+        seen[root.value] = 1, stack.push_back(root.value);
     }
   };
   for (const Value member : groups_[to].members) start_from(member);
@@ -341,7 +360,8 @@ bool Grouping::path_outside(int from, int to) const {
 
 bool Grouping::needed_outside(Value member) const {
   if (outside_[member]) return true;
-  return std::ranges::any_of(users_[member], [&](Value user) { return group_[user] != group_[member]; });
+  return std::ranges::any_of(users_[member],
+                             [&](Value user) { return group_[user] != group_[member]; });
 }
 
 std::vector<int> Grouping::live_groups() const {

@@ -13,8 +13,8 @@ namespace dvm {
 
 struct Group {
   std::vector<Dim> axes;
-  std::uint32_t reduced = 0;    // one bit per axis
-  std::vector<Value> members;   // ascending
+  std::uint32_t reduced = 0;   // one bit per axis
+  std::vector<Value> members;  // ascending
 };
 
 class Grouping {
@@ -52,11 +52,12 @@ class Grouping {
   /// Makes one group of `a` and `b` if that is allowed; pairs identify axes of a with axes of b.
   bool merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at);
   bool identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const;
-  bool consistent(const Group& merged, const std::vector<AxisMap>& axes, const std::vector<AxisMap>& operand_axes,
-                  int a, int b) const;
+  bool consistent(const Group& merged, const std::vector<AxisMap>& axes,
+                  const std::vector<AxisMap>& operand_axes, int a, int b) const;
   bool path_outside(int from, int to) const;
   bool worth_recomputing(int a, std::size_t axes_before, std::size_t axes_after) const;
-  AxisMap operand_map(Value member, Value operand, const AxisMap& axes, const AxisMap& operand_axes) const;
+  AxisMap operand_map(Value member, Value operand, const AxisMap& axes,
+                      const AxisMap& operand_axes) const;
   void refuse(int a, int b, Value at, const char* why);
 
   const Graph& graph_;
@@ -65,7 +66,8 @@ class Grouping {
   std::vector<AxisMap> axes_;          // per node
   std::vector<AxisMap> operand_axes_;  // per reduction: of its operand
   std::vector<std::vector<Value>> users_;
-  std::vector<char> live_, output_, outside_;  // outside_: used by a call, an output or an opaque view
+  std::vector<char> live_, output_,
+      outside_;  // outside_: used by a call, an output or an opaque view
   std::vector<std::string> notes_;
 };
 

@@ -18,8 +18,9 @@ class Lowering {
     for (const Value member : group_.members) terms_[member] = term(member);
     for (const Value member : group_.members) {
       if (!grouping_.needed_outside(member)) continue;
+      const Type type = graph_.node(member).type;
       kernel_.outputs.push_back(
-          {member, terms_.at(member), graph_.node(member).type, dim_of_axis(grouping_.axes(member))});
+          {member, stored(terms_.at(member), type), type, dim_of_axis(grouping_.axes(member))});
     }
     name();
     combine(kernel_);
@@ -27,6 +28,15 @@ class Lowering {
   }
 
  private:
+  // A store rounds and wraps by itself.
+  std::int32_t stored(std::int32_t term, Type type) const {
+    const Op op = kernel_.terms[term].op;
+    const bool twice = (op == Op::round_f16 && type == Type::f16) || (op == Op::round_bf16 && type == Type::bf16) ||
+                       (op == Op::wrap_i8 && type == Type::i8) || (op == Op::wrap_u8 && type == Type::u8) ||
+                       (op == Op::wrap_i16 && type == Type::i16);
+    return twice ? kernel_.terms[term].operands[0] : term;
+  }
+
   std::int32_t add(Term term) {
     for (const std::int32_t operand : term.operands) {
       if (operand >= 0) term.level = std::max(term.level, kernel_.terms[operand].level);
@@ -71,7 +81,7 @@ class Lowering {
       term.op = Op::mul;
     }
     const std::int32_t made = add(term);
-    return (info(node.op).properties & kWraps) && compute(node.type) == type ? narrow(made, node.type) : made;
+    return (info(node.op).properties & kWraps) && compute(node.type) == type ? wrap(made, node.type) : made;
   }
 
   bool divides_by_reduction(const Term& term) const {
@@ -92,7 +102,9 @@ class Lowering {
     Term term{.kind = TermKind::kReduce, .op = node.op, .type = compute(node.type)};
     term.mask = ((1u << kernel_.axes.size()) - 1) & ~kernel_.reduced;
     term.operands[0] = source;
-    return add(term);
+    const std::int32_t made = add(term);
+    // Sums and products leave the range of a narrow integer; the extremes and logic do not.
+    return node.op == Op::sum || node.op == Op::prod ? wrap(made, node.type) : made;
   }
 
   // All reduced dimensions have size 1: what is left of the reduction.
@@ -157,6 +169,11 @@ class Lowering {
     }
     const bool widens = from == Type::bool_ || (from == Type::u8 && to == Type::i16) || (from == Type::i8 && to == Type::i16);
     return widens ? made : narrow(made, to);
+  }
+
+  // Back into the range of a narrow integer. Half floats are not rounded between two operations.
+  std::int32_t wrap(std::int32_t source, Type to) {
+    return info(to).kind == Kind::kInteger ? narrow(source, to) : source;
   }
 
   std::int32_t narrow(std::int32_t source, Type to) {

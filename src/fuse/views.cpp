@@ -18,7 +18,8 @@ std::vector<int> proper_dims(const Graph& graph, Value value) {
 }  // namespace
 
 bool is_view(const Node& node) {
-  return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand || node.kind == NodeKind::kReshape;
+  return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand ||
+         node.kind == NodeKind::kReshape;
 }
 
 bool is_transparent(const Graph& graph, Value value) {
@@ -27,11 +28,13 @@ bool is_transparent(const Graph& graph, Value value) {
   const Node& from = graph.node(node.operands[0]);
   const std::vector<int> a = proper_dims(graph, node.operands[0]);
   const std::vector<int> b = proper_dims(graph, value);
-  return std::ranges::equal(a, b, [&](int i, int j) { return graph.dims().same(from.shape[i], node.shape[j]); });
+  return std::ranges::equal(
+      a, b, [&](int i, int j) { return graph.dims().same(from.shape[i], node.shape[j]); });
 }
 
 bool is_leaf(const Node& node) {
-  return node.kind == NodeKind::kConstant || node.kind == NodeKind::kScalar || node.kind == NodeKind::kSize;
+  return node.kind == NodeKind::kConstant || node.kind == NodeKind::kScalar ||
+         node.kind == NodeKind::kSize;
 }
 
 AxisMap broadcast_axes(const Graph& graph, Value operand, const AxisMap& result) {

@@ -20,13 +20,15 @@ std::string shape_text(const Dims& dims, const std::vector<Dim>& shape) {
 int normalise_axis(std::string_view op, int axis, std::size_t rank) {
   const int n = static_cast<int>(rank);
   if (axis < -n || axis >= n) {
-    fail(op, "axis " + std::to_string(axis) + " is out of range for a tensor of rank " + std::to_string(n));
+    fail(op, "axis " + std::to_string(axis) + " is out of range for a tensor of rank " +
+                 std::to_string(n));
   }
   return axis < 0 ? axis + n : axis;
 }
 
 std::uint64_t float_bits(double value, Type type) {
-  return type == Type::f32 ? std::bit_cast<std::uint32_t>(static_cast<float>(value)) : std::bit_cast<std::uint64_t>(value);
+  return type == Type::f32 ? std::bit_cast<std::uint32_t>(static_cast<float>(value))
+                           : std::bit_cast<std::uint64_t>(value);
 }
 
 }  // namespace
@@ -38,13 +40,16 @@ Value Graph::add(Node node) {
 
 void Graph::check(Value value, const char* where) const {
   if (value < 0 || value >= static_cast<Value>(nodes_.size())) {
-    fail(where, "value %" + std::to_string(value) + " is not in this graph of " + std::to_string(nodes_.size()) + " nodes");
+    fail(where, "value %" + std::to_string(value) + " is not in this graph of " +
+                    std::to_string(nodes_.size()) + " nodes");
   }
-  if (nodes_[value].kind == NodeKind::kCall) fail(where, "a call has no value of its own: take one of its results");
+  if (nodes_[value].kind == NodeKind::kCall)
+    fail(where, "a call has no value of its own: take one of its results");
 }
 
 Value Graph::input(std::string name, Type type, std::vector<Dim> shape) {
-  const Value value = add({.kind = NodeKind::kInput, .type = type, .shape = std::move(shape), .name = std::move(name)});
+  const Value value = add(
+      {.kind = NodeKind::kInput, .type = type, .shape = std::move(shape), .name = std::move(name)});
   inputs_.push_back(value);
   return value;
 }
@@ -56,7 +61,8 @@ Value Graph::scalar(std::string name, Type type) {
 }
 
 Value Graph::constant(double value, Type type) {
-  if (info(type).kind != Kind::kFloat) fail("constant", "a floating-point value for the type " + std::string(info(type).text));
+  if (info(type).kind != Kind::kFloat)
+    fail("constant", "a floating-point value for the type " + std::string(info(type).text));
   return constant_bits(float_bits(value, compute(type)), type);
 }
 
@@ -64,11 +70,16 @@ Value Graph::constant(std::int64_t value, Type type) {
   if (info(type).kind == Kind::kFloat) return constant(static_cast<double>(value), type);
   if (info(type).kind == Kind::kBool) return constant_bits(value != 0, type);
   switch (type) {
-    case Type::i8: return constant_bits(static_cast<std::uint32_t>(static_cast<std::int8_t>(value)), type);
-    case Type::u8: return constant_bits(static_cast<std::uint8_t>(value), type);
-    case Type::i16: return constant_bits(static_cast<std::uint32_t>(static_cast<std::int16_t>(value)), type);
-    case Type::i32: return constant_bits(static_cast<std::uint32_t>(value), type);
-    default: return constant_bits(static_cast<std::uint64_t>(value), type);
+    case Type::i8:
+      return constant_bits(static_cast<std::uint32_t>(static_cast<std::int8_t>(value)), type);
+    case Type::u8:
+      return constant_bits(static_cast<std::uint8_t>(value), type);
+    case Type::i16:
+      return constant_bits(static_cast<std::uint32_t>(static_cast<std::int16_t>(value)), type);
+    case Type::i32:
+      return constant_bits(static_cast<std::uint32_t>(value), type);
+    default:
+      return constant_bits(static_cast<std::uint64_t>(value), type);
   }
 }
 
@@ -82,7 +93,8 @@ Value Graph::size(Dim dim, Type type) {
 
 Value Graph::iota(std::vector<Dim> shape, int axis) {
   axis = normalise_axis("iota", axis, shape.size());
-  return add({.kind = NodeKind::kIota, .type = Type::i64, .shape = std::move(shape), .axes = {axis}});
+  return add(
+      {.kind = NodeKind::kIota, .type = Type::i64, .shape = std::move(shape), .axes = {axis}});
 }
 
 std::vector<Dim> Graph::broadcast(const char* where, const std::vector<Value>& operands) {
@@ -99,7 +111,8 @@ std::vector<Dim> Graph::broadcast(const char* where, const std::vector<Value>& o
         dim = other;
       } else if (!dims_.is_constant(other, 1) && !dims_.unify(dim, other)) {
         std::string shapes;
-        for (const Value w : operands) shapes += (shapes.empty() ? "" : " and ") + shape_text(dims_, nodes_[w].shape);
+        for (const Value w : operands)
+          shapes += (shapes.empty() ? "" : " and ") + shape_text(dims_, nodes_[w].shape);
         fail(where, "shapes " + shapes + " do not broadcast together");
       }
     }
@@ -112,7 +125,8 @@ Value Graph::elementwise(Op op, std::vector<Value> operands) {
   const std::string name(row.name);
   if (row.family != Family::kElementwise) fail(name, "is not an elementwise instruction");
   if (operands.size() != row.arity) {
-    fail(name, std::to_string(operands.size()) + " operands came, " + std::to_string(row.arity) + " are wanted");
+    fail(name, std::to_string(operands.size()) + " operands came, " + std::to_string(row.arity) +
+                   " are wanted");
   }
   for (const Value v : operands) check(v, name.c_str());
   const Type type = nodes_[operands.back()].type;
@@ -124,17 +138,23 @@ Value Graph::elementwise(Op op, std::vector<Value> operands) {
                      std::string(info(wanted).text) + " is wanted");
     }
   }
-  if (!contains(row.types, compute(type))) fail(name, "is not defined for " + std::string(info(type).text));
+  if (!contains(row.types, compute(type)))
+    fail(name, "is not defined for " + std::string(info(type).text));
   Type result = result_type(op, compute(type));
   if (result == compute(type)) result = type;  // a storage type stays what it is
   std::vector<Dim> shape = broadcast(name.c_str(), operands);
-  return add({.kind = NodeKind::kElementwise, .op = op, .type = result, .operands = std::move(operands), .shape = std::move(shape)});
+  return add({.kind = NodeKind::kElementwise,
+              .op = op,
+              .type = result,
+              .operands = std::move(operands),
+              .shape = std::move(shape)});
 }
 
 Value Graph::cast(Value value, Type type) {
   check(value, "cast");
   if (nodes_[value].type == type) return value;
-  return add({.kind = NodeKind::kCast, .type = type, .operands = {value}, .shape = nodes_[value].shape});
+  return add(
+      {.kind = NodeKind::kCast, .type = type, .operands = {value}, .shape = nodes_[value].shape});
 }
 
 Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
@@ -143,7 +163,8 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
   if (row.family != Family::kReduce) fail(name, "is not a reduction");
   check(value, name.c_str());
   const Type type = nodes_[value].type;
-  if (!contains(row.types, compute(type))) fail(name, "is not defined for " + std::string(info(type).text));
+  if (!contains(row.types, compute(type)))
+    fail(name, "is not defined for " + std::string(info(type).text));
   std::vector<Dim> shape = nodes_[value].shape;
   if (axes.empty()) {
     for (std::size_t i = 0; i < shape.size(); ++i) axes.push_back(static_cast<int>(i));
@@ -154,14 +175,20 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
   for (const int axis : axes) shape[axis] = dims_.constant(1);
   Type result = result_type(op, compute(type));
   if (result == compute(type)) result = type;
-  return add({.kind = NodeKind::kReduce, .op = op, .type = result, .operands = {value}, .shape = std::move(shape), .axes = std::move(axes)});
+  return add({.kind = NodeKind::kReduce,
+              .op = op,
+              .type = result,
+              .operands = {value},
+              .shape = std::move(shape),
+              .axes = std::move(axes)});
 }
 
 Value Graph::permute(Value value, std::vector<int> axes) {
   check(value, "permute");
   const std::vector<Dim>& from = nodes_[value].shape;
   if (axes.size() != from.size()) {
-    fail("permute", std::to_string(axes.size()) + " axes came for a tensor of rank " + std::to_string(from.size()));
+    fail("permute", std::to_string(axes.size()) + " axes came for a tensor of rank " +
+                        std::to_string(from.size()));
   }
   std::vector<Dim> shape;
   std::vector<bool> seen(axes.size());
@@ -171,7 +198,11 @@ Value Graph::permute(Value value, std::vector<int> axes) {
     seen[axis] = true;
     shape.push_back(from[axis]);
   }
-  return add({.kind = NodeKind::kPermute, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape), .axes = std::move(axes)});
+  return add({.kind = NodeKind::kPermute,
+              .type = nodes_[value].type,
+              .operands = {value},
+              .shape = std::move(shape),
+              .axes = std::move(axes)});
 }
 
 Value Graph::expand(Value value, std::vector<Dim> shape) {
@@ -182,8 +213,12 @@ Value Graph::expand(Value value, std::vector<Dim> shape) {
     const Dim dim = from[from.size() - 1 - i];
     fits = dims_.is_constant(dim, 1) || dims_.unify(dim, shape[shape.size() - 1 - i]);
   }
-  if (!fits) fail("expand", shape_text(dims_, from) + " does not broadcast to " + shape_text(dims_, shape));
-  return add({.kind = NodeKind::kExpand, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape)});
+  if (!fits)
+    fail("expand", shape_text(dims_, from) + " does not broadcast to " + shape_text(dims_, shape));
+  return add({.kind = NodeKind::kExpand,
+              .type = nodes_[value].type,
+              .operands = {value},
+              .shape = std::move(shape)});
 }
 
 Value Graph::reshape(Value value, std::vector<Dim> shape) {
@@ -191,12 +226,18 @@ Value Graph::reshape(Value value, std::vector<Dim> shape) {
   // Only constant dimensions can be judged here; symbolic ones are checked when a plan is made.
   std::int64_t before = 1, after = 1;
   bool known = true;
-  for (const Dim dim : nodes_[value].shape) known = known && dims_.is_constant(dim), before *= known ? dims_.value(dim) : 1;
-  for (const Dim dim : shape) known = known && dims_.is_constant(dim), after *= known ? dims_.value(dim) : 1;
+  for (const Dim dim : nodes_[value].shape)
+    known = known && dims_.is_constant(dim), before *= known ? dims_.value(dim) : 1;
+  for (const Dim dim : shape)
+    known = known && dims_.is_constant(dim), after *= known ? dims_.value(dim) : 1;
   if (known && before != after) {
-    fail("reshape", shape_text(dims_, nodes_[value].shape) + " has other elements than " + shape_text(dims_, shape));
+    fail("reshape", shape_text(dims_, nodes_[value].shape) + " has other elements than " +
+                        shape_text(dims_, shape));
   }
-  return add({.kind = NodeKind::kReshape, .type = nodes_[value].type, .operands = {value}, .shape = std::move(shape)});
+  return add({.kind = NodeKind::kReshape,
+              .type = nodes_[value].type,
+              .operands = {value},
+              .shape = std::move(shape)});
 }
 
 Value Graph::call(std::string name, std::vector<Value> operands) {
@@ -205,10 +246,15 @@ Value Graph::call(std::string name, std::vector<Value> operands) {
 }
 
 Value Graph::result(Value call, int number, Type type, std::vector<Dim> shape) {
-  if (call < 0 || call >= static_cast<Value>(nodes_.size()) || nodes_[call].kind != NodeKind::kCall) {
+  if (call < 0 || call >= static_cast<Value>(nodes_.size()) ||
+      nodes_[call].kind != NodeKind::kCall) {
     fail("result", "value %" + std::to_string(call) + " is not a call");
   }
-  return add({.kind = NodeKind::kResult, .type = type, .operands = {call}, .shape = std::move(shape), .axes = {number}});
+  return add({.kind = NodeKind::kResult,
+              .type = type,
+              .operands = {call},
+              .shape = std::move(shape),
+              .axes = {number}});
 }
 
 void Graph::output(Value value, MemoryOrder order) {

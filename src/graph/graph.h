@@ -32,14 +32,14 @@ enum class NodeKind : std::uint8_t {
 
 struct Node {
   NodeKind kind;
-  Op op = Op::kCount;           // kElementwise, kReduce
-  Type type = Type::f32;        // of the value, storage types included
+  Op op = Op::kCount;     // kElementwise, kReduce
+  Type type = Type::f32;  // of the value, storage types included
   std::vector<Value> operands = {};
   std::vector<Dim> shape = {};
   std::vector<int> axes = {};
-  std::uint64_t bits = 0;       // kConstant: the value, in the compute type of `type`
-  Dim dim = -1;                 // kSize
-  std::string name = {};        // inputs, scalars, calls
+  std::uint64_t bits = 0;  // kConstant: the value, in the compute type of `type`
+  Dim dim = -1;            // kSize
+  std::string name = {};   // inputs, scalars, calls
 };
 
 /// The order of an output's axes in memory, outermost first; empty means contiguous as indexed.

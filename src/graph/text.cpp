@@ -22,10 +22,14 @@ std::string number(T value) {
 
 std::string constant_text(const Node& node) {
   switch (compute(node.type)) {
-    case Type::f32: return number(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
-    case Type::f64: return number(std::bit_cast<double>(node.bits));
-    case Type::i32: return std::to_string(static_cast<std::int32_t>(node.bits));
-    default: return std::to_string(static_cast<std::int64_t>(node.bits));
+    case Type::f32:
+      return number(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
+    case Type::f64:
+      return number(std::bit_cast<double>(node.bits));
+    case Type::i32:
+      return std::to_string(static_cast<std::int32_t>(node.bits));
+    default:
+      return std::to_string(static_cast<std::int64_t>(node.bits));
   }
 }
 
@@ -44,19 +48,33 @@ std::string axes_text(const std::vector<int>& axes) {
 std::string operation_text(const Graph& graph, const Node& node) {
   const std::string operands = join(node.operands, ref);
   switch (node.kind) {
-    case NodeKind::kInput: return "input " + node.name;
-    case NodeKind::kScalar: return "scalar " + node.name;
-    case NodeKind::kConstant: return "constant(" + constant_text(node) + ")";
-    case NodeKind::kSize: return "size(" + graph.dims().text(node.dim) + ")";
-    case NodeKind::kIota: return "iota(axes=" + axes_text(node.axes) + ")";
-    case NodeKind::kElementwise: return std::string(info(node.op).name) + "(" + operands + ")";
-    case NodeKind::kCast: return "cast(" + operands + ")";
-    case NodeKind::kReduce: return std::string(info(node.op).name) + "(" + operands + ", axes=" + axes_text(node.axes) + ")";
-    case NodeKind::kPermute: return "permute(" + operands + ", axes=" + axes_text(node.axes) + ")";
-    case NodeKind::kExpand: return "expand(" + operands + ")";
-    case NodeKind::kReshape: return "reshape(" + operands + ")";
-    case NodeKind::kCall: return "call " + node.name + "(" + operands + ")";
-    case NodeKind::kResult: return "result(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kInput:
+      return "input " + node.name;
+    case NodeKind::kScalar:
+      return "scalar " + node.name;
+    case NodeKind::kConstant:
+      return "constant(" + constant_text(node) + ")";
+    case NodeKind::kSize:
+      return "size(" + graph.dims().text(node.dim) + ")";
+    case NodeKind::kIota:
+      return "iota(axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kElementwise:
+      return std::string(info(node.op).name) + "(" + operands + ")";
+    case NodeKind::kCast:
+      return "cast(" + operands + ")";
+    case NodeKind::kReduce:
+      return std::string(info(node.op).name) + "(" + operands + ", axes=" + axes_text(node.axes) +
+             ")";
+    case NodeKind::kPermute:
+      return "permute(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kExpand:
+      return "expand(" + operands + ")";
+    case NodeKind::kReshape:
+      return "reshape(" + operands + ")";
+    case NodeKind::kCall:
+      return "call " + node.name + "(" + operands + ")";
+    case NodeKind::kResult:
+      return "result(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }
   return "";
 }
@@ -157,7 +175,8 @@ class GraphParser {
     if (operation == "reshape") return g.reshape(call.operands[0], call.shape);
     for (std::size_t i = 0; i < kOpCount; ++i) {
       if (kOps[i].name != operation) continue;
-      if (kOps[i].family == Family::kReduce) return g.reduce(static_cast<Op>(i), call.operands[0], call.axes);
+      if (kOps[i].family == Family::kReduce)
+        return g.reduce(static_cast<Op>(i), call.operands[0], call.axes);
       return g.elementwise(static_cast<Op>(i), call.operands);
     }
     fail("unknown operation \"" + operation + "\"");
@@ -168,11 +187,13 @@ class GraphParser {
     if (info(call.type).kind == Kind::kFloat) {
       if (text == "nan") return graph_->constant(std::nan(""), call.type);
       double value = 0;
-      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not a number");
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+        fail("\"" + text + "\" is not a number");
       return graph_->constant(value, call.type);
     }
     std::int64_t value = 0;
-    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not an integer");
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+      fail("\"" + text + "\" is not an integer");
     return graph_->constant(value, call.type);
   }
 
@@ -180,8 +201,11 @@ class GraphParser {
   void check_shape(Value value, const Call& call) {
     const Node& node = graph_->node(value);
     bool same = node.type == call.type && node.shape.size() == call.shape.size();
-    for (std::size_t i = 0; same && i < node.shape.size(); ++i) same = graph_->dims().unify(node.shape[i], call.shape[i]);
-    if (!same) fail("the operation gives " + type_text(*graph_, node) + ", which is not what follows the colon");
+    for (std::size_t i = 0; same && i < node.shape.size(); ++i)
+      same = graph_->dims().unify(node.shape[i], call.shape[i]);
+    if (!same)
+      fail("the operation gives " + type_text(*graph_, node) +
+           ", which is not what follows the colon");
   }
 
   void outputs() {
@@ -205,7 +229,8 @@ class GraphParser {
     while (!accept("]")) {
       const std::string text = word();
       int value = 0;
-      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) fail("\"" + text + "\" is not an axis");
+      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+        fail("\"" + text + "\" is not an axis");
       list.push_back(value);
       accept(",");
     }
@@ -235,7 +260,9 @@ class GraphParser {
   std::string word() {
     skip();
     const std::size_t begin = at_;
-    while (at_ < line_.size() && std::string_view(" ,()[]{}:=").find(line_[at_]) == std::string_view::npos) ++at_;
+    while (at_ < line_.size() &&
+           std::string_view(" ,()[]{}:=").find(line_[at_]) == std::string_view::npos)
+      ++at_;
     if (begin == at_) fail("wanted a word");
     return std::string(line_.substr(begin, at_ - begin));
   }

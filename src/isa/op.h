@@ -32,9 +32,9 @@ inline constexpr TypeSet kAny = (1u << kTypeCount) - 1;
 enum Property : std::uint32_t {
   kPlain = 0,
   kCommutative = 1 << 0,
-  kMonotone = 1 << 1,  // non-decreasing in every operand
-  kWraps = 1 << 2,     // an integer result may leave the range of a narrower storage type
-  kCostly = 1 << 3,    // dearer than a re-read from memory: keep the result and do not recompute
+  kMonotone = 1 << 1,   // non-decreasing in every operand
+  kWraps = 1 << 2,      // an integer result may leave the range of a narrower storage type
+  kCostly = 1 << 3,     // dearer than a re-read from memory: keep the result and do not recompute
   kCondition = 1 << 4,  // operand a is a bool, whatever the type
 };
 
@@ -45,7 +45,15 @@ enum class Result : std::uint8_t {
   kSame,   // that of its operands
   kBool,   // bool
   kIndex,  // i64
-  kF32, kF64, kI32, kI64, kF16, kBF16, kI8, kU8, kI16,  // conversions
+  kF32,
+  kF64,
+  kI32,
+  kI64,
+  kF16,
+  kBF16,
+  kI8,
+  kU8,
+  kI16,  // conversions
 };
 
 enum class Op : std::uint16_t {
@@ -102,18 +110,30 @@ constexpr Type operand_type(Op op, Type type, int operand) {
 
 constexpr Type result_type(Op op, Type operand) {
   switch (info(op).result) {
-    case Result::kSame: return operand;
-    case Result::kBool: return Type::bool_;
-    case Result::kIndex: return Type::i64;
-    case Result::kF32: return Type::f32;
-    case Result::kF64: return Type::f64;
-    case Result::kI32: return Type::i32;
-    case Result::kI64: return Type::i64;
-    case Result::kF16: return Type::f16;
-    case Result::kBF16: return Type::bf16;
-    case Result::kI8: return Type::i8;
-    case Result::kU8: return Type::u8;
-    case Result::kI16: return Type::i16;
+    case Result::kSame:
+      return operand;
+    case Result::kBool:
+      return Type::bool_;
+    case Result::kIndex:
+      return Type::i64;
+    case Result::kF32:
+      return Type::f32;
+    case Result::kF64:
+      return Type::f64;
+    case Result::kI32:
+      return Type::i32;
+    case Result::kI64:
+      return Type::i64;
+    case Result::kF16:
+      return Type::f16;
+    case Result::kBF16:
+      return Type::bf16;
+    case Result::kI8:
+      return Type::i8;
+    case Result::kU8:
+      return Type::u8;
+    case Result::kI16:
+      return Type::i16;
   }
   return operand;
 }

@@ -27,7 +27,8 @@ enum class Role : std::uint8_t { kParallel, kReduce };
 
 struct Axis {
   std::int64_t extent = 1;
-  std::int64_t block = 1;  // elements of this axis in one tile; 1 unless it is the row or the column axis
+  std::int64_t block =
+      1;  // elements of this axis in one tile; 1 unless it is the row or the column axis
   Role role = Role::kParallel;
   bool operator==(const Axis&) const = default;
 };
@@ -48,11 +49,12 @@ enum class SlotKind : std::uint8_t {
 struct Slot {
   SlotKind kind = SlotKind::kRegister;
   Type type = Type::f32;
-  Domain domain = Domain::kTile;           // registers: their shape. Others: what they vary over in a tile
-  std::uint16_t index = 0;                 // kArgument, kScalar
-  std::int64_t offset = 0;                 // bytes (registers, kept, arguments), bits, or first value
-  std::int64_t strides[kMaxAxes] = {};     // bytes per element step of each axis (kIndex: value per step)
-  std::int64_t part_stride = 0;            // bytes per part
+  Domain domain = Domain::kTile;  // registers: their shape. Others: what they vary over in a tile
+  std::uint16_t index = 0;        // kArgument, kScalar
+  std::int64_t offset = 0;        // bytes (registers, kept, arguments), bits, or first value
+  std::int64_t strides[kMaxAxes] =
+      {};                        // bytes per element step of each axis (kIndex: value per step)
+  std::int64_t part_stride = 0;  // bytes per part
   bool operator==(const Slot&) const = default;
 };
 

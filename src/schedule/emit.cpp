@@ -1,10 +1,9 @@
 #include "schedule/emit.h"
 
 #include <algorithm>
-#include <bit>
-#include <limits>
 
-#include "schedule/registers.h"
+#include "schedule/literals.h"
+#include "schedule/slot_table.h"
 #include "schedule/terms.h"
 
 namespace dvm {
@@ -12,72 +11,20 @@ namespace {
 
 constexpr int kNone = -1;
 
-Op conversion_to(Type type) {
-  switch (type) {
-    case Type::f32: return Op::to_f32;
-    case Type::f64: return Op::to_f64;
-    case Type::f16: return Op::to_f16;
-    case Type::bf16: return Op::to_bf16;
-    case Type::i8: return Op::to_i8;
-    case Type::u8: return Op::to_u8;
-    case Type::i16: return Op::to_i16;
-    case Type::i32: return Op::to_i32;
-    case Type::i64: return Op::to_i64;
-    case Type::bool_: return Op::to_bool;
-  }
-  return Op::copy;
-}
-
-template <class T>
-std::uint64_t bits_of(T value) {
-  if constexpr (sizeof(T) == 8) return std::bit_cast<std::uint64_t>(value);
-  else return std::bit_cast<std::uint32_t>(value);
-}
-
-template <class T>
-std::uint64_t extreme_bits(bool lowest) {
-  using Limits = std::numeric_limits<T>;
-  if constexpr (Limits::has_infinity) return bits_of<T>(lowest ? -Limits::infinity() : Limits::infinity());
-  return bits_of<T>(lowest ? Limits::lowest() : Limits::max());
-}
-
-std::uint64_t extreme(Type type, bool lowest) {
-  switch (type) {
-    case Type::f32: return extreme_bits<float>(lowest);
-    case Type::f64: return extreme_bits<double>(lowest);
-    case Type::i32: return extreme_bits<std::int32_t>(lowest);
-    case Type::i64: return extreme_bits<std::int64_t>(lowest);
-    default: return lowest ? 0 : 1;
-  }
-}
-
-std::uint64_t number_bits(std::int64_t value, Type type) {
-  switch (type) {
-    case Type::f32: return bits_of(static_cast<float>(value));
-    case Type::f64: return bits_of(static_cast<double>(value));
-    case Type::i32: return static_cast<std::uint32_t>(value);
-    default: return static_cast<std::uint64_t>(value);
-  }
-}
-
-// What a reduction over nothing gives.
-std::uint64_t identity(Op op, Type type) {
-  switch (op) {
-    case Op::prod: return number_bits(1, type);
-    case Op::all: return 1;
-    case Op::max: case Op::argmax: return extreme(type, true);
-    case Op::min: case Op::argmin: return extreme(type, false);
-    default: return 0;
-  }
-}
-
 class Emitter {
  public:
-  Emitter(const Kernel& kernel, const KernelShape& shape, const Space& space, const Tiling& tile, const Parts& parts)
-      : kernel_(kernel), shape_(shape), space_(space), tile_(tile), parts_(parts),
+  Emitter(const Kernel& kernel, const KernelShape& shape, const Space& space, const Tiling& tile,
+          const Parts& parts)
+      : kernel_(kernel),
+        shape_(shape),
+        space_(space),
+        tile_(tile),
+        parts_(parts),
         streaming_(tile.chunks != 1 || parts.count > 1),
         passes_(plan_passes(kernel, space, tile, streaming_)),
-        slots_(kernel.terms.size(), kNone), memory_(kernel.inputs.size(), kNone), best_(kernel.terms.size(), kNone) {}
+        table_(kernel, space, tile, parts),
+        slots_(kernel.terms.size(), kNone),
+        best_(kernel.terms.size(), kNone) {}
 
   Program run() {
     program_.axes = space_.axes;
@@ -88,21 +35,21 @@ class Emitter {
     program_.parts = parts_.count;
     program_.arguments = static_cast<std::uint16_t>(kernel_.inputs.size() + kernel_.outputs.size());
     program_.scalars = static_cast<std::uint16_t>(kernel_.scalars.size());
-    program_.slots.reserve(kernel_.terms.size() + kernel_.outputs.size() + 8);
-    for (const std::int32_t term : passes_.kept) slots_[term] = kept_slot(term);
+    for (const std::int32_t term : passes_.kept)
+      slots_[term] = table_.kept(kernel_.terms[term].type, passes_.facts[term].domain,
+                                 passes_.facts[term].mask);
     for (std::size_t i = 0; i < passes_.list.size(); ++i) {
       emit_pass(passes_.list[i]);
       if (i + 1 < passes_.list.size() && pass_ == SectionKind::kOnce) preload(passes_.list[i + 1]);
       if (pass_ == SectionKind::kEach) ++level_;
     }
     std::erase_if(program_.sections, [](const Section& section) { return section.code.empty(); });
-    program_.scratch_bytes = registers_.total();
+    program_.scratch_bytes = table_.scratch_bytes();
+    program_.slots = table_.release();
     return std::move(program_);
   }
 
  private:
-  // ---- passes -------------------------------------------------------------------------------------------
-
   void emit_pass(const Pass& pass) {
     pass_ = pass.kind;
     program_.sections.push_back({pass.kind, {}});
@@ -129,7 +76,9 @@ class Emitter {
   // Brings what does not vary over the chunks into registers before the pass over them, not once per chunk.
   void preload(const Pass& next) {
     const auto fetch = [&](std::int32_t term) {
-      if (term >= 0 && passes_.facts[term].once && kernel_.terms[term].kind != TermKind::kElementwise) value(term);
+      if (term >= 0 && passes_.facts[term].once &&
+          kernel_.terms[term].kind != TermKind::kElementwise)
+        value(term);
     };
     for (const std::int32_t term : next.terms) {
       for (const std::int32_t operand : kernel_.terms[term].operands) fetch(operand);
@@ -158,7 +107,8 @@ class Emitter {
   bool stored_here(int output) const {
     if (!streaming_) return true;
     const bool chunked = (mask_of(space_.outputs[output]) & space_.reduced) != 0;
-    return kernel_.terms[kernel_.outputs[output].term].level == level_ && chunked == (pass_ == SectionKind::kEach);
+    return kernel_.terms[kernel_.outputs[output].term].level == level_ &&
+           chunked == (pass_ == SectionKind::kEach);
   }
 
   bool ends_here(std::int32_t term) const {
@@ -175,8 +125,8 @@ class Emitter {
 
   void free_slot(std::int32_t term) {
     const int slot = slots_[term];
-    if (slot == kNone || !owned(slot)) return;
-    give_back(slot);
+    if (slot == kNone || !table_.is_register(slot)) return;
+    table_.give_back(slot);
     slots_[term] = kNone;
   }
 
@@ -184,7 +134,9 @@ class Emitter {
   void end_pass() {
     if (!streaming_ || pass_ != SectionKind::kEach) return;
     for (std::size_t i = 0; i < slots_.size(); ++i) {
-      if (passes_.facts[i].once || std::ranges::find(passes_.kept, static_cast<std::int32_t>(i)) != passes_.kept.end()) continue;
+      if (passes_.facts[i].once ||
+          std::ranges::find(passes_.kept, static_cast<std::int32_t>(i)) != passes_.kept.end())
+        continue;
       free_slot(static_cast<std::int32_t>(i));
       if (slots_[i] != kNone && !is_load(static_cast<std::int32_t>(i))) slots_[i] = kNone;
     }
@@ -192,14 +144,14 @@ class Emitter {
 
   bool is_load(std::int32_t term) const { return kernel_.terms[term].kind == TermKind::kLoad; }
 
-  // ---- instructions -------------------------------------------------------------------------------------
-
   void push(Op op, Type type, Domain domain, int dst, std::initializer_list<int> operands) {
-    Instruction in{.op = op, .type = type, .domain = domain, .dst = static_cast<std::uint16_t>(dst)};
+    Instruction in{
+        .op = op, .type = type, .domain = domain, .dst = static_cast<std::uint16_t>(dst)};
     int i = 0;
     for (const int operand : operands) {
       in.operands[i] = static_cast<std::uint16_t>(operand);
-      if (info(op).family == Family::kElementwise && !varies_inside(operand, domain)) in.broadcast |= 1u << i;
+      if (info(op).family == Family::kElementwise && !varies_inside(operand, domain))
+        in.broadcast |= 1u << i;
       ++i;
     }
     program_.sections.back().code.push_back(in);
@@ -207,7 +159,7 @@ class Emitter {
 
   // Whether a slot moves along the inner dimension of a domain.
   bool varies_inside(int slot, Domain domain) const {
-    const Domain has = program_.slots[slot].domain;
+    const Domain has = table_[slot].domain;
     if (domain == Domain::kOne) return false;
     if (domain == Domain::kRow) return has == Domain::kRow || has == Domain::kTile;
     return has == Domain::kTile || has == Domain::kCol;
@@ -223,13 +175,25 @@ class Emitter {
       operands[count] = value(term.operands[count]);
       type = kernel_.terms[term.operands[count]].type;
     }
-    // Operands that end here may give their place to the result.
-    release(index);
+    // An operand that ends here may give its place to the result, if each element is read where it is written.
+    for (const std::int32_t operand : term.operands) {
+      if (operand >= 0 && ends_here(operand) && passes_.facts[operand].domain == domain &&
+          bytes(kernel_.terms[operand].type) == bytes(term.type)) {
+        free_slot(operand);
+      }
+    }
     const int dst = destination(index);
+    release(index);
     switch (count) {
-      case 1: push(term.op, type, domain, dst, {operands[0]}); break;
-      case 2: push(term.op, type, domain, dst, {operands[0], operands[1]}); break;
-      default: push(term.op, type, domain, dst, {operands[0], operands[1], operands[2]}); break;
+      case 1:
+        push(term.op, type, domain, dst, {operands[0]});
+        break;
+      case 2:
+        push(term.op, type, domain, dst, {operands[0], operands[1]});
+        break;
+      default:
+        push(term.op, type, domain, dst, {operands[0], operands[1], operands[2]});
+        break;
     }
     slots_[index] = dst;
   }
@@ -242,25 +206,27 @@ class Emitter {
     for (std::size_t o = 0; o < kernel_.outputs.size(); ++o) {
       if (kernel_.outputs[o].term != index || kernel_.outputs[o].type != term.type) continue;
       if (!stored_here(static_cast<int>(o))) continue;
-      if (output_domain(static_cast<int>(o)) == domain && unit(space_.outputs[o], domain) &&
+      if (table_.output_domain(static_cast<int>(o)) == domain && unit(space_.outputs[o], domain) &&
           mask_of(space_.outputs[o]) == passes_.facts[index].mask) {
         written_ = static_cast<int>(o);
-        return output_slot(static_cast<int>(o));
+        return table_.output(static_cast<int>(o));
       }
     }
-    return take(term.type, domain);
+    return table_.take(term.type, domain);
   }
 
   void start_reduction(std::int32_t index) {
     const Term& term = kernel_.terms[index];
     const Type source = kernel_.terms[term.operands[0]].type;
     const Domain domain = passes_.facts[index].domain;
-    slots_[index] = take(term.type, domain);
+    slots_[index] = table_.take(term.type, domain);
     const bool counts = info(term.op).accumulators > 1;
-    push(Op::copy, term.type, domain, slots_[index], {constant(term.type, counts ? 0 : identity(term.op, term.type))});
+    push(Op::copy, term.type, domain, slots_[index],
+         {table_.constant(term.type, counts ? 0 : identity_bits(term.op, term.type))});
     if (!counts) return;
-    best_[index] = take(source, domain);
-    push(Op::copy, source, domain, best_[index], {constant(source, identity(term.op, source))});
+    best_[index] = table_.take(source, domain);
+    push(Op::copy, source, domain, best_[index],
+         {table_.constant(source, identity_bits(term.op, source))});
   }
 
   void reduce(std::int32_t index) {
@@ -269,24 +235,24 @@ class Emitter {
     const Domain domain = passes_.facts[index].domain;
     int source = value(term.operands[0]);
     int copy = kNone;
-    if (program_.slots[source].domain != Domain::kTile) {
-      copy = take(type, Domain::kTile);
+    if (table_[source].domain != Domain::kTile) {
+      copy = table_.take(type, Domain::kTile);
       push(Op::load, type, Domain::kTile, copy, {source});
       source = copy;
     }
     if (best_[index] == kNone) {
       push(term.op, type, domain, slots_[index], {source});
     } else {
-      push(term.op, type, domain, slots_[index], {source, best_[index], position_slot(space_.positions.size() - 1)});
+      push(term.op, type, domain, slots_[index],
+           {source, best_[index], table_.position(space_.positions.size() - 1)});
     }
-    if (copy != kNone) give_back(copy);
+    if (copy != kNone) table_.give_back(copy);
   }
-
-  // ---- outputs ------------------------------------------------------------------------------------------
 
   void store_outputs(std::int32_t term) {
     for (int o = 0; o < static_cast<int>(kernel_.outputs.size()); ++o) {
-      if (kernel_.outputs[o].term == term && o != written_ && stored_here(o) && !stored_last(o)) store(o);
+      if (kernel_.outputs[o].term == term && o != written_ && stored_here(o) && !stored_last(o))
+        store(o);
     }
     written_ = kNone;
   }
@@ -296,7 +262,8 @@ class Emitter {
   bool stored_last(int output) const {
     const std::int32_t term = kernel_.outputs[output].term;
     if (kernel_.terms[term].kind != TermKind::kElementwise) return true;
-    return streaming_ && passes_.facts[term].once && (mask_of(space_.outputs[output]) & space_.reduced) != 0;
+    return streaming_ && passes_.facts[term].once &&
+           (mask_of(space_.outputs[output]) & space_.reduced) != 0;
   }
 
   void store_rest() {
@@ -307,42 +274,44 @@ class Emitter {
 
   void store(int output) {
     const KernelOutput& out = kernel_.outputs[output];
-    const Domain domain = output_domain(output);
+    const Domain domain = table_.output_domain(output);
     const Type type = kernel_.terms[out.term].type;
     int source = value(out.term);
     std::vector<int> temporary;
-    if (program_.slots[source].domain != domain) {
-      temporary.push_back(take(type, domain));
+    if (table_[source].domain != domain) {
+      temporary.push_back(table_.take(type, domain));
       push(Op::load, type, domain, temporary.back(), {source});
       source = temporary.back();
     }
     const bool in_place = unit(space_.outputs[output], domain);
     if (out.type == type) {
-      push(in_place ? Op::copy : Op::store, type, domain, output_slot(output), {source});
+      push(in_place ? Op::copy : Op::store, type, domain, table_.output(output), {source});
     } else if (in_place) {
-      push(conversion_to(out.type), type, domain, output_slot(output), {source});
+      push(conversion_to(out.type), type, domain, table_.output(output), {source});
     } else {
-      temporary.push_back(take(out.type, domain));
+      temporary.push_back(table_.take(out.type, domain));
       push(conversion_to(out.type), type, domain, temporary.back(), {source});
-      push(Op::store, out.type, domain, output_slot(output), {temporary.back()});
+      push(Op::store, out.type, domain, table_.output(output), {temporary.back()});
     }
-    for (const int slot : temporary) give_back(slot);
+    for (const int slot : temporary) table_.give_back(slot);
   }
-
-  Domain output_domain(int output) const { return domain_of(mask_of(space_.outputs[output]), tile_); }
-
-  // ---- values -------------------------------------------------------------------------------------------
 
   // The slot in which a term can be read.
   int value(std::int32_t index) {
     const Term& term = kernel_.terms[index];
     if (slots_[index] != kNone) return slots_[index];
     switch (term.kind) {
-      case TermKind::kConstant: return slots_[index] = constant(term.type, term.bits);
-      case TermKind::kSize: return slots_[index] = constant(term.type, number_bits(shape_.sizes[size_number(index)], term.type));
-      case TermKind::kScalar: return slots_[index] = add_slot({.kind = SlotKind::kScalar, .type = term.type, .domain = Domain::kOne, .index = static_cast<std::uint16_t>(term.index)});
-      case TermKind::kIota: return slots_[index] = iota(index);
-      default: return slots_[index] = load(index);
+      case TermKind::kConstant:
+        return slots_[index] = table_.constant(term.type, term.bits);
+      case TermKind::kSize:
+        return slots_[index] = table_.constant(
+                   term.type, number_bits(shape_.sizes[size_number(index)], term.type));
+      case TermKind::kScalar:
+        return slots_[index] = table_.scalar(term.type, term.index);
+      case TermKind::kIota:
+        return slots_[index] = iota(index);
+      default:
+        return slots_[index] = load(index);
     }
   }
 
@@ -351,18 +320,18 @@ class Emitter {
     const Access& access = space_.inputs[term.index];
     const Domain domain = passes_.facts[index].domain;
     const Type stored = kernel_.inputs[term.index].type;
-    const int memory = input_slot(term.index, stored, domain);
+    const int memory = table_.input(term.index, stored, domain);
     const bool in_place = unit(access, domain);
     if (stored == term.type && in_place) return memory;
     int source = memory;
     if (!in_place) {
-      source = take(stored, domain);
+      source = table_.take(stored, domain);
       push(Op::load, stored, domain, source, {memory});
     }
     if (stored == term.type) return source;
-    const int made = take(term.type, domain);
+    const int made = table_.take(term.type, domain);
     push(conversion_to(term.type), stored, domain, made, {source});
-    if (source != memory) give_back(source);
+    if (source != memory) table_.give_back(source);
     return made;
   }
 
@@ -370,8 +339,8 @@ class Emitter {
     std::size_t number = 0;
     for (std::int32_t i = 0; i < index; ++i) number += kernel_.terms[i].kind == TermKind::kIota;
     const Domain domain = passes_.facts[index].domain;
-    const int slot = take(Type::i64, domain);
-    push(Op::iota, Type::i64, domain, slot, {position_slot(number)});
+    const int slot = table_.take(Type::i64, domain);
+    push(Op::iota, Type::i64, domain, slot, {table_.position(number)});
     return slot;
   }
 
@@ -388,83 +357,6 @@ class Emitter {
     return access.strides[axis] == access.bytes;
   }
 
-  // ---- slots --------------------------------------------------------------------------------------------
-
-  int add_slot(const Slot& slot) {
-    program_.slots.push_back(slot);
-    return static_cast<int>(program_.slots.size()) - 1;
-  }
-
-  void set_strides(Slot& slot, const Strides& strides) const {
-    for (std::size_t i = 0; i < space_.axes.size(); ++i) slot.strides[i] = strides[i];
-  }
-
-  int input_slot(int input, Type type, Domain domain) {
-    if (memory_[input] != kNone) return memory_[input];
-    Slot slot{.kind = SlotKind::kArgument, .type = type, .domain = domain, .index = static_cast<std::uint16_t>(input)};
-    set_strides(slot, space_.inputs[input].strides);
-    return memory_[input] = add_slot(slot);
-  }
-
-  int output_slot(int output) {
-    Slot slot{.kind = SlotKind::kArgument, .type = kernel_.outputs[output].type, .domain = output_domain(output),
-              .index = static_cast<std::uint16_t>(kernel_.inputs.size() + output)};
-    set_strides(slot, space_.outputs[output].strides);
-    if (parts_.count > 1) slot.part_stride = parts_.output_strides[output];
-    return find_or_add(slot);
-  }
-
-  int position_slot(std::size_t number) {
-    Slot slot{.kind = SlotKind::kIndex, .type = Type::i64, .domain = domain_of(mask_of(space_.positions[number]), tile_)};
-    set_strides(slot, space_.positions[number].strides);
-    return find_or_add(slot);
-  }
-
-  int constant(Type type, std::uint64_t bits) {
-    return find_or_add({.kind = SlotKind::kConstant, .type = type, .domain = Domain::kOne, .offset = static_cast<std::int64_t>(bits)});
-  }
-
-  int kept_slot(std::int32_t term) {
-    Slot slot{.kind = SlotKind::kKept, .type = kernel_.terms[term].type, .domain = passes_.facts[term].domain};
-    std::int64_t step = bytes(slot.type);
-    // The whole of every reduced axis, and of the parallel ones what is in the tile; columns innermost.
-    const auto place = [&](int axis, std::int64_t count) {
-      slot.strides[axis] = step;
-      step *= count;
-    };
-    const auto count_of = [&](int axis) {
-      return space_.reduced >> axis & 1 ? space_.axes[axis].extent : program_.axes[axis].block;
-    };
-    if (tile_.col >= 0) place(tile_.col, count_of(tile_.col));
-    for (int axis = static_cast<int>(space_.axes.size()) - 1; axis >= 0; --axis) {
-      if (axis != tile_.col && ((space_.reduced >> axis & 1) || axis == tile_.row)) place(axis, count_of(axis));
-    }
-    slot.offset = registers_.take(step);
-    return add_slot(slot);
-  }
-
-  int find_or_add(const Slot& slot) {
-    const auto it = std::ranges::find(program_.slots, slot);
-    return it != program_.slots.end() ? static_cast<int>(it - program_.slots.begin()) : add_slot(slot);
-  }
-
-  std::int64_t register_bytes(Type type, Domain domain) const {
-    const bool rows = domain == Domain::kTile || domain == Domain::kRow;
-    const bool cols = domain == Domain::kTile || domain == Domain::kCol;
-    return bytes(type) * (rows ? tile_.rows : 1) * (cols ? tile_.cols : 1);
-  }
-
-  int take(Type type, Domain domain) {
-    return find_or_add({.kind = SlotKind::kRegister, .type = type, .domain = domain, .offset = registers_.take(register_bytes(type, domain))});
-  }
-
-  bool owned(int slot) const { return program_.slots[slot].kind == SlotKind::kRegister; }
-
-  void give_back(int slot) {
-    const Slot& s = program_.slots[slot];
-    registers_.give_back(s.offset, register_bytes(s.type, s.domain));
-  }
-
   const Kernel& kernel_;
   const KernelShape& shape_;
   const Space& space_;
@@ -473,10 +365,9 @@ class Emitter {
   bool streaming_;
   Passes passes_;
   Program program_;
-  Registers registers_;
-  std::vector<int> slots_;   // per term: where its value is now
-  std::vector<int> memory_;  // per input
-  std::vector<int> best_;    // per argmax: its second accumulator
+  SlotTable table_;
+  std::vector<int> slots_;  // per term: where its value is now
+  std::vector<int> best_;   // per argmax: its second accumulator
   std::vector<int> last_use_;
   SectionKind pass_ = SectionKind::kOnce;
   int level_ = 0;  // reductions finished before this pass
@@ -486,7 +377,8 @@ class Emitter {
 
 }  // namespace
 
-Program emit(const Kernel& kernel, const KernelShape& shape, const Space& space, const Tiling& tile, const Parts& parts) {
+Program emit(const Kernel& kernel, const KernelShape& shape, const Space& space, const Tiling& tile,
+             const Parts& parts) {
   return Emitter(kernel, shape, space, tile, parts).run();
 }
 

@@ -4,15 +4,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "schedule/space.h"
-#include "schedule/tile.h"
+#include "schedule/slot_table.h"
 
 namespace dvm {
-
-struct Parts {
-  std::int64_t count = 1;
-  std::vector<std::int64_t> output_strides;  // bytes from part to part, per output
-};
 
 /// Arguments of the Program: the Kernel's inputs, then its outputs.
 Program emit(const Kernel& kernel, const KernelShape& shape, const Space& space, const Tiling& tile,

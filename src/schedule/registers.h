@@ -25,7 +25,9 @@ class Registers {
     return offset;
   }
 
-  void give_back(std::int64_t offset, std::int64_t bytes) { free_.push_back({offset, rounded(bytes)}); }
+  void give_back(std::int64_t offset, std::int64_t bytes) {
+    free_.push_back({offset, rounded(bytes)});
+  }
 
   std::int64_t total() const { return total_; }
 
@@ -33,7 +35,9 @@ class Registers {
   struct Piece {
     std::int64_t offset, bytes;
   };
-  static std::int64_t rounded(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  static std::int64_t rounded(std::int64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
   std::vector<Piece> free_;
   std::int64_t total_ = 0;

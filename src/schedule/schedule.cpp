@@ -18,7 +18,9 @@ bool in_register(const Kernel& kernel, const Space& space, std::size_t index) {
     const bool contiguous = std::ranges::find(access.strides, access.bytes) != access.strides.end();
     return kernel.inputs[term.index].type != term.type || !contiguous;
   }
-  if (term.kind != TermKind::kElementwise || (kernel.reduced != 0 && (term.mask & kernel.reduced) == 0)) return false;
+  if (term.kind != TermKind::kElementwise ||
+      (kernel.reduced != 0 && (term.mask & kernel.reduced) == 0))
+    return false;
   return std::ranges::none_of(kernel.outputs, [&](const KernelOutput& output) {
     return output.term == static_cast<std::int32_t>(index) && output.type == term.type;
   });
@@ -26,7 +28,8 @@ bool in_register(const Kernel& kernel, const Space& space, std::size_t index) {
 
 // Whether the reduced elements are passed over more than once.
 bool passes_again(const Kernel& kernel) {
-  if (std::ranges::any_of(kernel.terms, [](const Term& term) { return term.level > 1; })) return true;
+  if (std::ranges::any_of(kernel.terms, [](const Term& term) { return term.level > 1; }))
+    return true;
   return std::ranges::any_of(kernel.outputs, [&](const KernelOutput& output) {
     return (kernel.terms[output.term].mask & kernel.reduced) != 0;
   });
@@ -46,7 +49,8 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
       element = std::max(element, bytes(kernel.terms[i].type));
     }
   }
-  TileNeeds needs{.registers = 0, .element = element, .again = kernel.reduced != 0 && passes_again(kernel)};
+  TileNeeds needs{
+      .registers = 0, .element = element, .again = kernel.reduced != 0 && passes_again(kernel)};
   int alive = 0;
   for (std::size_t i = 0; i < kernel.terms.size(); ++i) {
     const Term& term = kernel.terms[i];
@@ -54,7 +58,8 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
     needs.registers = std::max(needs.registers, alive);
     for (std::size_t k = 0; k < kMaxOperands; ++k) {
       const std::int32_t operand = term.operands[k];
-      const bool repeated = std::find(term.operands, term.operands + k, operand) != term.operands + k;
+      const bool repeated =
+          std::find(term.operands, term.operands + k, operand) != term.operands + k;
       if (operand < 0 || repeated || last_use[operand] != static_cast<int>(i)) continue;
       if (in_register(kernel, space, static_cast<std::size_t>(operand))) --alive;
     }
@@ -68,7 +73,8 @@ Scheduled schedule(const Kernel& kernel, const KernelShape& shape) {
   const Tiling tile = tile_for(kernel, space);
   std::int64_t elements = 1;
   for (const Axis& axis : space.axes) elements *= axis.extent;
-  if (space.reduced != 0 && choose_parts(kernel, tile.blocks, tile.chunks, elements) > 1) return split(kernel, shape);
+  if (space.reduced != 0 && choose_parts(kernel, tile.blocks, tile.chunks, elements) > 1)
+    return split(kernel, shape);
   Scheduled scheduled;
   Stage stage{emit(kernel, shape, space, tile), {}};
   for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {

@@ -22,8 +22,8 @@ struct KernelShape {
 /// Where a Program finds one of its tensor arguments.
 struct Source {
   enum Kind : std::uint8_t { kInput, kOutput, kWorkspace } kind;
-  std::int32_t index;      // kInput, kOutput: number within the Kernel
-  std::int64_t offset;     // kWorkspace: bytes
+  std::int32_t index;   // kInput, kOutput: number within the Kernel
+  std::int64_t offset;  // kWorkspace: bytes
   bool operator==(const Source&) const = default;
 };
 

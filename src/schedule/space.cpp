@@ -11,7 +11,8 @@ struct Builder {
   Space space;
   std::vector<Access*> accesses;  // largest footprint first
 
-  void add(std::vector<Access>& list, const std::vector<std::int64_t>& strides, std::int64_t bytes) {
+  void add(std::vector<Access>& list, const std::vector<std::int64_t>& strides,
+           std::int64_t bytes) {
     Access access;
     access.bytes = bytes;
     access.footprint = 1;
@@ -53,7 +54,8 @@ struct Builder {
     for (auto* list : {&space.outputs, &space.inputs, &space.positions}) {
       for (Access& access : *list) accesses.push_back(&access);
     }
-    std::ranges::stable_sort(accesses, std::greater<>(), [](const Access* a) { return a->bytes ? a->footprint : 0; });
+    std::ranges::stable_sort(accesses, std::greater<>(),
+                             [](const Access* a) { return a->bytes ? a->footprint : 0; });
   }
 
   // Whether loop axis a belongs outside loop axis b: the largest tensor that moves along both decides.
@@ -114,7 +116,8 @@ struct Builder {
   bool is_last_reduced(int axis) const {
     if (!(kernel.reduced >> axis & 1)) return false;
     for (int i = 0; i < static_cast<int>(kernel.axes.size()); ++i) {
-      if (i != axis && (kernel.reduced >> i & 1) && (shape.extents[i] != 1 || i < axis)) return false;
+      if (i != axis && (kernel.reduced >> i & 1) && (shape.extents[i] != 1 || i < axis))
+        return false;
     }
     return true;
   }

@@ -20,12 +20,13 @@ struct Access {
 };
 
 struct Space {
-  std::vector<Axis> axes;        // outermost first; `block` is still 1
-  std::vector<Access> inputs;    // as in the Kernel
+  std::vector<Axis> axes;      // outermost first; `block` is still 1
+  std::vector<Access> inputs;  // as in the Kernel
   std::vector<Access> outputs;
-  std::vector<Access> positions; // one per kIota term in order, then the one that argmax counts with
+  std::vector<Access>
+      positions;  // one per kIota term in order, then the one that argmax counts with
   AxisMask reduced = 0;
-  bool empty = false;            // no output has an element
+  bool empty = false;  // no output has an element
 
   AxisMask all() const { return (1u << axes.size()) - 1; }
 };

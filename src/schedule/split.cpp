@@ -62,15 +62,18 @@ class Splitter {
     find_levels(piece.kernel);
     const Space space = collapse(piece.kernel, piece.shape);
     const Tiling tile = tile_for(piece.kernel, space);
-    Parts parts{.count = choose_parts(kernel_, tile.blocks, tile.chunks, space_elements(space)), .output_strides = {}};
+    Parts parts{.count = choose_parts(kernel_, tile.blocks, tile.chunks, space_elements(space)),
+                .output_strides = {}};
     for (std::size_t i = 0; i < reductions.size(); ++i) {
       const std::int64_t size = row_elements_ * bytes(kernel_.terms[reductions[i]].type);
       partials.push_back(take(size * parts.count));
       piece.sources[piece.kernel.inputs.size() + i].offset = partials.back();
       parts.output_strides.push_back(size);
     }
-    scheduled_.stages.push_back({emit(piece.kernel, piece.shape, space, tile, parts), std::move(piece.sources)});
-    for (std::size_t i = 0; i < reductions.size(); ++i) join(reductions[i], partials[i], parts.count);
+    scheduled_.stages.push_back(
+        {emit(piece.kernel, piece.shape, space, tile, parts), std::move(piece.sources)});
+    for (std::size_t i = 0; i < reductions.size(); ++i)
+      join(reductions[i], partials[i], parts.count);
   }
 
   // One more axis, the parts, is reduced by the same operation.
@@ -86,7 +89,8 @@ class Splitter {
     std::vector<std::int64_t> strides = row_strides_;
     strides.push_back(row_elements_);
     for (std::int64_t& stride : strides) stride *= bytes(term.type);
-    const std::int32_t source = add_input(piece, term.type, {Source::kWorkspace, 0, partials}, strides);
+    const std::int32_t source =
+        add_input(piece, term.type, {Source::kWorkspace, 0, partials}, strides);
     piece.kernel.terms.push_back({.kind = TermKind::kReduce,
                                   .op = term.op == Op::sum_squares ? Op::sum : term.op,
                                   .type = term.type,
@@ -95,7 +99,8 @@ class Splitter {
     const std::int64_t joined = take(row_elements_ * bytes(term.type));
     strides = row_strides_;
     strides.push_back(0);
-    add_output(piece, source + 1, term.type, {Source::kWorkspace, 0, joined}, strides, bytes(term.type));
+    add_output(piece, source + 1, term.type, {Source::kWorkspace, 0, joined}, strides,
+               bytes(term.type));
     joined_[reduction] = joined;
     finish(piece);
   }
@@ -113,7 +118,8 @@ class Splitter {
         }
         if (varies != whole) continue;
         const std::int32_t term = copy(piece, copies, output.term, false);
-        add_output(piece, term, output.type, {Source::kOutput, static_cast<std::int32_t>(i), 0}, shape_.output_strides[i], 1);
+        add_output(piece, term, output.type, {Source::kOutput, static_cast<std::int32_t>(i), 0},
+                   shape_.output_strides[i], 1);
       }
       if (piece.kernel.outputs.empty()) continue;
       piece.kernel.reduced = 0;
@@ -138,7 +144,8 @@ class Splitter {
   }
 
   // Copies a term and all that it needs into the piece. Finished reductions become loads from the workspace.
-  std::int32_t copy(Piece& piece, std::map<std::int32_t, std::int32_t>& copies, std::int32_t index, bool reduce) {
+  std::int32_t copy(Piece& piece, std::map<std::int32_t, std::int32_t>& copies, std::int32_t index,
+                    bool reduce) {
     if (const auto it = copies.find(index); it != copies.end()) return it->second;
     Term term = kernel_.terms[index];
     std::int32_t made = -1;
@@ -148,12 +155,14 @@ class Splitter {
       made = add_input(piece, term.type, {Source::kWorkspace, 0, joined_.at(index)}, strides);
     } else if (term.kind == TermKind::kLoad) {
       const KernelInput& input = kernel_.inputs[term.index];
-      made = add_input(piece, input.type, {Source::kInput, term.index, 0}, shape_.input_strides[term.index]);
+      made = add_input(piece, input.type, {Source::kInput, term.index, 0},
+                       shape_.input_strides[term.index]);
     } else {
       for (std::int32_t& operand : term.operands) {
         if (operand >= 0) operand = copy(piece, copies, operand, false);
       }
-      if (term.kind == TermKind::kSize) piece.shape.sizes.push_back(shape_.sizes[size_number(index)]);
+      if (term.kind == TermKind::kSize)
+        piece.shape.sizes.push_back(shape_.sizes[size_number(index)]);
       piece.kernel.terms.push_back(term);
       made = static_cast<std::int32_t>(piece.kernel.terms.size()) - 1;
     }
@@ -161,11 +170,13 @@ class Splitter {
   }
 
   std::size_t size_number(std::int32_t index) const {
-    return static_cast<std::size_t>(std::count_if(kernel_.terms.begin(), kernel_.terms.begin() + index,
-                                                  [](const Term& term) { return term.kind == TermKind::kSize; }));
+    return static_cast<std::size_t>(
+        std::count_if(kernel_.terms.begin(), kernel_.terms.begin() + index,
+                      [](const Term& term) { return term.kind == TermKind::kSize; }));
   }
 
-  std::int32_t add_input(Piece& piece, Type type, Source source, std::vector<std::int64_t> strides) const {
+  std::int32_t add_input(Piece& piece, Type type, Source source,
+                         std::vector<std::int64_t> strides) const {
     const int number = static_cast<int>(piece.kernel.inputs.size());
     piece.kernel.inputs.push_back({-1, type, {}});
     piece.shape.input_strides.push_back(std::move(strides));
@@ -186,7 +197,9 @@ class Splitter {
     for (Term& term : kernel.terms) {
       term.level = term.kind == TermKind::kReduce ? 1 : 0;
       for (const std::int32_t operand : term.operands) {
-        if (operand >= 0) term.level = std::max(term.level, kernel.terms[operand].level + (term.kind == TermKind::kReduce));
+        if (operand >= 0)
+          term.level =
+              std::max(term.level, kernel.terms[operand].level + (term.kind == TermKind::kReduce));
       }
     }
   }
@@ -200,7 +213,8 @@ class Splitter {
   void finish(Piece& piece) {
     const Space space = collapse(piece.kernel, piece.shape);
     const Tiling tile = tile_for(piece.kernel, space);
-    scheduled_.stages.push_back({emit(piece.kernel, piece.shape, space, tile), std::move(piece.sources)});
+    scheduled_.stages.push_back(
+        {emit(piece.kernel, piece.shape, space, tile), std::move(piece.sources)});
   }
 
   std::int64_t take(std::int64_t size) {
@@ -219,14 +233,19 @@ class Splitter {
 
 }  // namespace
 
-std::int64_t choose_parts(const Kernel& kernel, std::int64_t blocks, std::int64_t chunks, std::int64_t elements) {
+std::int64_t choose_parts(const Kernel& kernel, std::int64_t blocks, std::int64_t chunks,
+                          std::int64_t elements) {
   for (const Term& term : kernel.terms) {
-    if (term.kind == TermKind::kReduce && info(term.op).accumulators > 1) return 1;  // joins would need both results
+    if (term.kind == TermKind::kReduce && info(term.op).accumulators > 1)
+      return 1;  // joins would need both results
   }
   if (blocks == 0 || blocks >= kWantedBlocks / 2 || elements < kMinElements) return 1;
-  return std::max<std::int64_t>(1, std::min({chunks, kWantedBlocks / blocks, elements / (blocks * kMinElementsPerPart)}));
+  return std::max<std::int64_t>(
+      1, std::min({chunks, kWantedBlocks / blocks, elements / (blocks * kMinElementsPerPart)}));
 }
 
-Scheduled split(const Kernel& kernel, const KernelShape& shape) { return Splitter(kernel, shape).run(); }
+Scheduled split(const Kernel& kernel, const KernelShape& shape) {
+  return Splitter(kernel, shape).run();
+}
 
 }  // namespace dvm

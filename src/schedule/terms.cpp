@@ -8,7 +8,9 @@ namespace {
 // Kept rows live in the second-level cache beside what streams through it.
 constexpr std::int64_t kKeptBytes = 256 << 10;
 
-bool computed(const Term& term) { return term.kind == TermKind::kElementwise || term.kind == TermKind::kReduce; }
+bool computed(const Term& term) {
+  return term.kind == TermKind::kElementwise || term.kind == TermKind::kReduce;
+}
 
 std::vector<TermFacts> find_facts(const Kernel& kernel, const Space& space, const Tiling& tile) {
   std::vector<TermFacts> facts(kernel.terms.size());
@@ -17,9 +19,15 @@ std::vector<TermFacts> find_facts(const Kernel& kernel, const Space& space, cons
     const Term& term = kernel.terms[i];
     TermFacts& fact = facts[i];
     switch (term.kind) {
-      case TermKind::kLoad: fact.mask = mask_of(space.inputs[term.index]); break;
-      case TermKind::kIota: fact.mask = mask_of(space.positions[position++]); break;
-      case TermKind::kReduce: fact.mask = space.all() & ~space.reduced; break;
+      case TermKind::kLoad:
+        fact.mask = mask_of(space.inputs[term.index]);
+        break;
+      case TermKind::kIota:
+        fact.mask = mask_of(space.positions[position++]);
+        break;
+      case TermKind::kReduce:
+        fact.mask = space.all() & ~space.reduced;
+        break;
       case TermKind::kElementwise:
         fact.costly = (info(term.op).properties & kCostly) != 0;
         for (const std::int32_t operand : term.operands) {
@@ -28,7 +36,8 @@ std::vector<TermFacts> find_facts(const Kernel& kernel, const Space& space, cons
           fact.costly = fact.costly || (facts[operand].costly && !facts[operand].once);
         }
         break;
-      default: break;
+      default:
+        break;
     }
     fact.domain = domain_of(fact.mask, tile);
     fact.once = (fact.mask & space.reduced) == 0;
@@ -77,7 +86,8 @@ class Planner {
       const Term& term = kernel_.terms[i];
       const auto index = static_cast<std::int32_t>(i);
       if (term.kind == TermKind::kReduce && term.level == level + 1) pass.starts.push_back(index);
-      if (term.kind == TermKind::kElementwise && passes_.facts[i].once && term.level == level) pass.terms.push_back(index);
+      if (term.kind == TermKind::kElementwise && passes_.facts[i].once && term.level == level)
+        pass.terms.push_back(index);
     }
     passes_.list.push_back(std::move(pass));
   }
@@ -88,7 +98,8 @@ class Planner {
     std::vector<char> need(kernel_.terms.size(), 0);
     const auto is_chunked = [&](std::int32_t i) { return i >= 0 && !passes_.facts[i].once; };
     for (const KernelOutput& output : kernel_.outputs) {
-      if (is_chunked(output.term) && kernel_.terms[output.term].level == level) need[output.term] = 1;
+      if (is_chunked(output.term) && kernel_.terms[output.term].level == level)
+        need[output.term] = 1;
     }
     Pass pass{.kind = SectionKind::kEach, .starts = {}, .terms = {}};
     for (std::size_t i = kernel_.terms.size(); i-- > 0;) {

@@ -11,10 +11,10 @@
 namespace dvm {
 
 struct TermFacts {
-  AxisMask mask = 0;          // axes of the Space
+  AxisMask mask = 0;  // axes of the Space
   Domain domain = Domain::kOne;
-  bool once = true;           // does not vary over a reduced axis
-  bool costly = false;        // it or an operand is kCostly
+  bool once = true;     // does not vary over a reduced axis
+  bool costly = false;  // it or an operand is kCostly
 };
 
 /// One pass over the chunks, or what is done before and after it.
@@ -27,7 +27,7 @@ struct Pass {
 struct Passes {
   std::vector<TermFacts> facts;
   std::vector<Pass> list;
-  std::vector<std::int32_t> kept;      // terms that go to kept scratch
+  std::vector<std::int32_t> kept;  // terms that go to kept scratch
 };
 
 Domain domain_of(AxisMask mask, const Tiling& tile);

@@ -32,7 +32,9 @@ std::int64_t even_block(std::int64_t extent, std::int64_t limit) {
   return std::min((block + 63) / 64 * 64, std::max<std::int64_t>(limit, 1));
 }
 
-bool unit(const Access& access, int axis) { return access.bytes != 0 && access.strides[axis] == access.bytes; }
+bool unit(const Access& access, int axis) {
+  return access.bytes != 0 && access.strides[axis] == access.bytes;
+}
 
 // The axis along which most data is contiguous; the innermost when none is.
 int column_axis(const Space& space) {
@@ -42,7 +44,8 @@ int column_axis(const Space& space) {
   for (int axis = n - 1; axis >= 0; --axis) {
     std::int64_t bytes = 0;
     for (const auto* list : {&space.outputs, &space.inputs}) {
-      for (const Access& access : *list) bytes += unit(access, axis) ? access.footprint * access.bytes : 0;
+      for (const Access& access : *list)
+        bytes += unit(access, axis) ? access.footprint * access.bytes : 0;
     }
     if (bytes > most) most = bytes, best = axis;
   }
@@ -80,7 +83,8 @@ Tiling choose_tile(const Space& space, const TileNeeds& needs) {
   const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
   std::int64_t elements = reduces && !row_reduction ? kColumnElements : kUnbufferedElements;
   if (needs.registers > 0 || needs.again) {
-    elements = std::clamp(kTileBytes / (needs.element * std::max(needs.registers, 1)), kMinElements, kMaxElements);
+    elements = std::clamp(kTileBytes / (needs.element * std::max(needs.registers, 1)), kMinElements,
+                          kMaxElements);
   }
   const int transposed = transposed_axis(space, tile.col);
   std::int64_t max_cols = elements;
@@ -98,12 +102,14 @@ Tiling choose_tile(const Space& space, const TileNeeds& needs) {
     max_cols = kColumnCols;
     // Short columns stay resident: fewer of them at a time, but each as a whole.
     const std::int64_t height = space.axes[tile.row].extent;
-    if (needs.again && height <= kResidentRows) max_cols = std::max(elements / std::max<std::int64_t>(height, 1), kLineCols);
+    if (needs.again && height <= kResidentRows)
+      max_cols = std::max(elements / std::max<std::int64_t>(height, 1), kLineCols);
   }
 
   tile.cols = even_block(space.axes[tile.col].extent, max_cols);
   if (tile.row >= 0) {
-    tile.rows = even_block(space.axes[tile.row].extent, std::max<std::int64_t>(elements / tile.cols, 1));
+    tile.rows =
+        even_block(space.axes[tile.row].extent, std::max<std::int64_t>(elements / tile.cols, 1));
     tile.rows = std::min(tile.rows, std::max<std::int64_t>(elements / tile.cols, 1));
   }
   for (std::size_t i = 0; i < space.axes.size(); ++i) {

@@ -17,9 +17,9 @@ struct Tiling {
 
 /// What a Kernel asks of its tile.
 struct TileNeeds {
-  int registers = 0;          // tile registers alive at once
-  std::int64_t element = 1;   // bytes of the widest of them
-  bool again = false;         // the reduced elements are read by more than one pass
+  int registers = 0;         // tile registers alive at once
+  std::int64_t element = 1;  // bytes of the widest of them
+  bool again = false;        // the reduced elements are read by more than one pass
 };
 
 Tiling choose_tile(const Space& space, const TileNeeds& needs);

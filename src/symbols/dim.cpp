@@ -8,10 +8,14 @@ namespace {
 
 constexpr char symbol_of(DimOp op) {
   switch (op) {
-    case DimOp::kAdd: return '+';
-    case DimOp::kMul: return '*';
-    case DimOp::kMod: return '%';
-    default: return '/';
+    case DimOp::kAdd:
+      return '+';
+    case DimOp::kMul:
+      return '*';
+    case DimOp::kMod:
+      return '%';
+    default:
+      return '/';
   }
 }
 
@@ -47,7 +51,9 @@ class DimParser {
     }
     const std::size_t begin = at_;
     if (at_ < text_.size() && text_[at_] == '-') ++at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) ++at_;
+    while (at_ < text_.size() &&
+           (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
+      ++at_;
     if (begin == at_) fail("a number or a name");
     const std::string word = text_.substr(begin, at_ - begin);
     const bool number = word.find_first_not_of("-0123456789") == std::string::npos;
@@ -58,13 +64,17 @@ class DimParser {
     const char c = text_[at_];
     ++at_;
     switch (c) {
-      case '+': return dims_.binary(DimOp::kAdd, left, term());
-      case '*': return dims_.binary(DimOp::kMul, left, term());
-      case '%': return dims_.binary(DimOp::kMod, left, term());
+      case '+':
+        return dims_.binary(DimOp::kAdd, left, term());
+      case '*':
+        return dims_.binary(DimOp::kMul, left, term());
+      case '%':
+        return dims_.binary(DimOp::kMod, left, term());
       case '/':
         if (at_ < text_.size() && text_[at_] == '/') ++at_;
         return dims_.binary(DimOp::kFloorDiv, left, term());
-      default: fail("one of + * // %");
+      default:
+        fail("one of + * // %");
     }
   }
 
@@ -73,8 +83,8 @@ class DimParser {
   }
 
   [[noreturn]] void fail(const char* wanted) const {
-    throw std::invalid_argument("[dim] cannot read \"" + text_ + "\" at character " + std::to_string(at_) +
-                                ": wanted " + wanted);
+    throw std::invalid_argument("[dim] cannot read \"" + text_ + "\" at character " +
+                                std::to_string(at_) + ": wanted " + wanted);
   }
 
   Dims& dims_;
@@ -86,11 +96,16 @@ class DimParser {
 
 std::int64_t apply(DimOp op, std::int64_t a, std::int64_t b) {
   switch (op) {
-    case DimOp::kAdd: return a + b;
-    case DimOp::kMul: return a * b;
-    case DimOp::kFloorDiv: return b == 0 ? 0 : floor_div(a, b);
-    case DimOp::kMod: return b == 0 ? 0 : a - b * floor_div(a, b);
-    default: return 0;
+    case DimOp::kAdd:
+      return a + b;
+    case DimOp::kMul:
+      return a * b;
+    case DimOp::kFloorDiv:
+      return b == 0 ? 0 : floor_div(a, b);
+    case DimOp::kMod:
+      return b == 0 ? 0 : a - b * floor_div(a, b);
+    default:
+      return 0;
   }
 }
 
@@ -148,10 +163,14 @@ bool Dims::unify(Dim a, Dim b) {
 std::string Dims::text(Dim dim) const {
   const Node& node = nodes_[find(dim)];
   switch (node.op) {
-    case DimOp::kConstant: return std::to_string(node.value);
-    case DimOp::kSymbol: return node.name;
-    case DimOp::kFloorDiv: return "(" + text(node.a) + "//" + text(node.b) + ")";
-    default: return "(" + text(node.a) + symbol_of(node.op) + text(node.b) + ")";
+    case DimOp::kConstant:
+      return std::to_string(node.value);
+    case DimOp::kSymbol:
+      return node.name;
+    case DimOp::kFloorDiv:
+      return "(" + text(node.a) + "//" + text(node.b) + ")";
+    default:
+      return "(" + text(node.a) + symbol_of(node.op) + text(node.b) + ")";
   }
 }
 

@@ -28,7 +28,9 @@ class Dims {
 
   DimOp op(Dim dim) const { return nodes_[find(dim)].op; }
   bool is_constant(Dim dim) const { return op(dim) == DimOp::kConstant; }
-  bool is_constant(Dim dim, std::int64_t value) const { return is_constant(dim) && nodes_[find(dim)].value == value; }
+  bool is_constant(Dim dim, std::int64_t value) const {
+    return is_constant(dim) && nodes_[find(dim)].value == value;
+  }
   std::int64_t value(Dim dim) const { return nodes_[find(dim)].value; }
 
   /// States a == b. False when both are constants that differ.
