@@ -3,16 +3,8 @@
 namespace dvm::cpu {
 namespace {
 
-// Rows shorter than this are joined into longer pieces by the expanding kernel, unless they are flat already. Longer
-// ones too when the instruction is dear and much of a row's last vector would be empty.
-constexpr std::int64_t kShortRow = 24;
-constexpr std::int64_t kShortCostlyRow = 128;
-
-bool is_short(std::int64_t cols, bool costly) {
-  if (cols < kShortRow) return true;
-  const std::int64_t empty = -cols & 15;
-  return costly && cols < kShortCostlyRow && empty * 8 > cols;
-}
+// Rows shorter than this are joined into longer pieces by the expanding kernel, unless they are flat already.
+constexpr std::int64_t kShortRow = 16;
 
 struct Strides {
   std::int64_t row, col;
@@ -94,11 +86,11 @@ int variant_of(const Step& step) {
   return variant;
 }
 
-void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& kernels, bool costly) {
+void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& kernels) {
   flatten(step);
   step.contiguous = variants[0];
   const int variant = variant_of(step);
-  const bool whole_rows = step.outer == 1 || !is_short(step.inner, costly);
+  const bool whole_rows = step.outer == 1 || step.inner >= kShortRow;
   step.kernel = variant >= 0 && whole_rows && variants[variant] != nullptr ? variants[variant]
                                                                            : kernels.expand;
 }
@@ -154,7 +146,7 @@ Step bind_step(const ProgramWords& program, InstructionWord instruction, std::in
   const Kernel* const variants = kernels.kernels[instruction.opcode()];
   switch (family) {
     case Family::kElementwise:
-      bind_elementwise(step, variants, kernels, (info(op).properties & kCostly) != 0);
+      bind_elementwise(step, variants, kernels);
       if (is_streamed(program, instruction)) bind_streamed(step, kernels);
       break;
     case Family::kReduce:
