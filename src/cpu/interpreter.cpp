@@ -123,7 +123,9 @@ class Runner {
     const unsigned cut = (r.row_cut && block.is_last(r.row_block) ? 1u : 0u) |
                          (r.col_cut && block.is_last(r.col_block) ? 2u : 0u);
     for (const BoundSection& section : r.sections) {
-      if (section.kind == SectionKind::kOnce) {
+      if (section.kind == SectionKind::kOnce && !r.ahead.empty()) {
+        run_fetching(r.steps[cut].data() + section.first, section.count);
+      } else if (section.kind == SectionKind::kOnce) {
         run_tile(r.steps[cut].data() + section.first, section.count);
       } else if (r.chunks.total == 1) {
         if (first < end) run_tile(r.steps[cut].data() + section.first, section.count);
@@ -152,6 +154,28 @@ class Runner {
 
   void run_tile(const Step* step, std::uint32_t count) {
     for (const Step* const end = step + count; step != end; ++step) step->kernel(*step, data_);
+  }
+
+  // Spreads the fetching of the next tile over the instructions on this one, so that memory works while they compute.
+  void run_fetching(const Step* step, std::uint32_t count) {
+    constexpr std::int64_t kLine = 64;
+    const Ahead* tensor = routine_.ahead.data();
+    const Ahead* const end = tensor + routine_.ahead.size();
+    std::int64_t total = 0;
+    for (const Ahead& one : routine_.ahead) total += one.bytes / kLine;
+    const std::int64_t share = total / count + 1;
+    std::int64_t line = 0;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      step[i].kernel(step[i], data_);
+      for (std::int64_t left = share; left > 0 && tensor != end; --left) {
+        const std::uintptr_t next =
+            data_[tensor->slot] + static_cast<std::uintptr_t>(tensor->bytes);
+        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<std::uintptr_t>(line)),
+                           0, 2);
+        line += kLine;
+        if (line >= tensor->bytes) line = 0, ++tensor;
+      }
+    }
   }
 
   const Routine& routine_;

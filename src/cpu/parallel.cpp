@@ -71,15 +71,41 @@ const OpenMp* find_openmp() {
   return openmp;
 }
 
+// How many libraries have ever been loaded into the process.
+unsigned long long libraries_loaded() {
+  unsigned long long count = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* result) {
+        *static_cast<unsigned long long*>(result) = object->dlpi_adds;
+        return 1;
+      },
+      &count);
+  return count;
+}
+
 std::atomic<const OpenMp*> current{nullptr};
+std::atomic<unsigned long long> looked_at{0};
 std::mutex finding;
 
+void find_again() {
+  const std::lock_guard lock(finding);
+  const OpenMp* const before = current.load(std::memory_order_acquire);
+  const OpenMp* const now = find_openmp();
+  looked_at.store(libraries_loaded(), std::memory_order_relaxed);
+  if (before != nullptr && before->path == now->path) {
+    delete now;
+  } else {
+    current.store(now, std::memory_order_release);
+  }
+}
+
+// torch may be imported after the first program has run: as long as it has not been, new libraries are looked at.
 const OpenMp& openmp() {
   const OpenMp* found = current.load(std::memory_order_acquire);
-  if (found == nullptr) {
-    const std::lock_guard lock(finding);
+  if (found == nullptr ||
+      (rank(found->path) < 2 && looked_at.load(std::memory_order_relaxed) != libraries_loaded())) {
+    find_again();
     found = current.load(std::memory_order_acquire);
-    if (found == nullptr) current.store(found = find_openmp(), std::memory_order_release);
   }
   return *found;
 }
@@ -150,23 +176,16 @@ int threads() {
 
 void set_threads(int new_limit) { limit.store(std::max(0, new_limit), std::memory_order_relaxed); }
 
-void parallel_reset() {
-  const std::lock_guard lock(finding);
-  const OpenMp* const before = current.load(std::memory_order_acquire);
-  const OpenMp* const now = find_openmp();
-  if (before != nullptr && before->path == now->path) {
-    delete now;
-  } else {
-    current.store(now, std::memory_order_release);
-  }
-}
+void parallel_reset() { find_again(); }
 
 const char* parallel_library() { return openmp().path.c_str(); }
 
 void parallel(int wanted, ParallelBody body, void* context) {
-  if (wanted <= 1 || !openmp().complete()) return body(context, 0, 1);
-  Region region{&openmp(), body, context};
-  region.openmp->parallel(run_region, &region, static_cast<unsigned>(wanted), 0);
+  if (wanted <= 1) return body(context, 0, 1);
+  const OpenMp& library = openmp();
+  if (!library.complete()) return body(context, 0, 1);
+  Region region{&library, body, context};
+  library.parallel(run_region, &region, static_cast<unsigned>(wanted), 0);
 }
 
 }  // namespace dvm::cpu

@@ -12,7 +12,7 @@ int threads();
 /// Limits threads(); 0 lifts the limit.
 void set_threads(int limit);
 
-/// Forgets which OpenMP library was found. For when torch has been imported since.
+/// Looks for the OpenMP library again. Happens by itself when libraries have been loaded since and torch's is not in use.
 void parallel_reset();
 
 /// The OpenMP library in use, "" for none.

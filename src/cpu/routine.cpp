@@ -116,6 +116,31 @@ void Routine::bind_steps(const ProgramWords& program, const KernelTable& kernels
   }
 }
 
+void Routine::bind_ahead(const ProgramWords& program) {
+  // What a second-level cache keeps from one launch to the next needs no fetching.
+  constexpr double kCachedBytes = 1 << 20;
+  ahead.clear();
+  if (chunks.total != 1 || parts != 1 || blocks.digits == 0) return;
+  const std::int64_t rows = tile_extent(program, program.row_axis(), false);
+  const std::int64_t cols = tile_extent(program, program.col_axis(), false);
+  const std::size_t last = static_cast<std::size_t>(blocks.digits - 1) * blocks.slots.size();
+  for (std::size_t m = 0; m < blocks.slots.size(); ++m) {
+    const SlotWords slot = program.slot(blocks.slots[m]);
+    const std::int64_t tile = rows * cols * dvm::bytes(slot.type());
+    const bool follows = slot.kind() == SlotKind::kArgument && slot.domain() == Domain::kTile &&
+                         blocks.unit[last + m] == tile;
+    if (!follows || static_cast<double>(tile) * static_cast<double>(blocks.total) < kCachedBytes)
+      continue;
+    bool read = false;
+    for (int i = 0; i < program.instructions(); ++i) {
+      const InstructionWord instruction = program.instruction(i);
+      const int operands = operand_count(op_of(instruction.opcode()));
+      for (int k = 0; k < operands; ++k) read = read || instruction.operand(k) == blocks.slots[m];
+    }
+    if (read) ahead.push_back({blocks.slots[m], tile});
+  }
+}
+
 void Routine::estimate(const ProgramWords& program) {
   constexpr double kCostlyWork = 6;  // of a transcendental, in cheap instructions
   const double blocks_run = static_cast<double>(blocks.total) / static_cast<double>(parts);
@@ -135,7 +160,8 @@ void Routine::estimate(const ProgramWords& program) {
 }
 
 std::size_t Routine::bytes() const {
-  std::size_t total = sizeof(Routine) + sections.capacity() * sizeof(BoundSection);
+  std::size_t total = sizeof(Routine) + sections.capacity() * sizeof(BoundSection) +
+                      ahead.capacity() * sizeof(Ahead);
   for (const std::vector<Step>& shape : steps) total += shape.capacity() * sizeof(Step);
   for (const Walk* walk : {&blocks, &chunks}) {
     total += walk->slots.capacity() * sizeof(walk->slots[0]) +
@@ -150,6 +176,7 @@ void Routine::bind(std::span<const Word> source, const KernelTable& kernels) {
   scratch_bytes = program.scratch_bytes();
   bind_axes(program);
   bind_steps(program, kernels);
+  bind_ahead(program);
   estimate(program);
 }
 

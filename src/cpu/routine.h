@@ -34,6 +34,12 @@ struct BoundSection {
   std::uint32_t first, count;
 };
 
+/// A tensor read tile after tile, each right behind the one before: the next can be fetched during this one.
+struct Ahead {
+  std::uint16_t slot;
+  std::int64_t bytes;  // of a tile
+};
+
 inline constexpr int kTileShapes = 4;  // bit 0: cut rows, bit 1: cut columns
 
 class Routine {
@@ -51,6 +57,7 @@ class Routine {
   std::int64_t scratch_bytes = 0;
   std::vector<BoundSection> sections;
   std::vector<Step> steps[kTileShapes];
+  std::vector<Ahead> ahead;  // empty where the caches hold everything anyway
   const Word* words = nullptr;
   double work = 0;  // an estimate in elements of a cheap instruction
 
@@ -58,6 +65,7 @@ class Routine {
   void bind_axes(const ProgramWords& program);
   void bind_walk(const ProgramWords& program, Walk& walk, const int* axes);
   void bind_steps(const ProgramWords& program, const KernelTable& kernels);
+  void bind_ahead(const ProgramWords& program);
   void estimate(const ProgramWords& program);
 };
 
