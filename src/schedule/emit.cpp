@@ -183,7 +183,6 @@ class Emitter {
       }
     }
     const int dst = destination(index);
-    release(index);
     switch (count) {
       case 1:
         push(term.op, type, domain, dst, {operands[0]});
