@@ -119,8 +119,11 @@ void Routine::bind_steps(const ProgramWords& program, const KernelTable& kernels
 void Routine::bind_ahead(const ProgramWords& program) {
   // What a second-level cache keeps from one launch to the next needs no fetching.
   constexpr double kCachedBytes = 1 << 20;
+  // Shorter programs do little but read and write.
+  constexpr int kComputing = 4;
   ahead.clear();
   if (chunks.total != 1 || parts != 1 || blocks.digits == 0) return;
+  if (program.instructions() < kComputing) return;
   const std::int64_t rows = tile_extent(program, program.row_axis(), false);
   const std::int64_t cols = tile_extent(program, program.col_axis(), false);
   const std::size_t last = static_cast<std::size_t>(blocks.digits - 1) * blocks.slots.size();
