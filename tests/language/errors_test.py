@@ -51,11 +51,11 @@ def test_wrong_arguments():
 
 
 def test_wrong_shapes():
-    fails(ValueError, r"", kernel_add, X, np.ones((3, 5), np.float32))
-    fails(ValueError, r"", kernel_add, X, np.ones((2, 4), np.float32))
-    fails(ValueError, r"", lambda k, x: k.reshape(k.load(x), 5, 5), X)
+    fails(ValueError, r"\[", kernel_add, X, np.ones((3, 5), np.float32))
+    fails(ValueError, r"\[", kernel_add, X, np.ones((2, 4), np.float32))
+    fails(ValueError, r"\[", lambda k, x: k.reshape(k.load(x), 5, 5), X)
     fails(ValueError, r"one size may be -1", lambda k, x: k.reshape(k.load(x), -1, -1), X)
-    fails(ValueError, r"", lambda k, x: k.expand(k.load(x), 3, 5), X)
+    fails(ValueError, r"\[", lambda k, x: k.expand(k.load(x), 3, 5), X)
     fails(ValueError, r"size .* 1 is wanted", lambda k, x: k.squeeze(k.load(x), 0), X)
 
 
@@ -69,7 +69,7 @@ def test_wrong_axes():
     fails(ValueError, r"names an axis twice", lambda k, x: k.sum(k.load(x), (1, -1)), X)
     fails(TypeError, r"an integer is wanted", lambda k, x: k.sum(k.load(x), "rows"), X)
     fails(ValueError, r"one axis is wanted", lambda k, x: k.argmax(k.load(x), (0, 1)), X)
-    fails(ValueError, r"", lambda k, x: k.permute(k.load(x), 0, 0), X)
+    fails(ValueError, r"\[", lambda k, x: k.permute(k.load(x), 0, 0), X)
 
 
 def test_wrong_types():
@@ -128,7 +128,7 @@ def test_what_a_kernel_cannot_say():
     fails(TypeError, r"k.where\(condition, value, x\)", lambda k, x: x.__setitem__(0, 1), X)
     fails(TypeError, r"make it a parameter", lambda k, x: x + X, X)
     fails(TypeError, r"make it a parameter", lambda k, x: X + x, X)
-    fails(TypeError, r"", lambda k, x: x.astype(np.array([1])), X)
+    fails(TypeError, r"\[", lambda k, x: x.astype(np.array([1])), X)
 
 
 def test_unknown_instructions_come_with_suggestions():

@@ -9,6 +9,6 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent))  # for random_graphs, which the tests here share
 
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-settings.register_profile("fast", max_examples=150, derandomize=True, **_COMMON)
+settings.register_profile("fast", max_examples=400, derandomize=True, **_COMMON)
 settings.register_profile("slow", max_examples=5000, print_blob=True, **_COMMON)
 settings.load_profile(os.environ.get("DVM_PROPERTIES", "fast"))
