@@ -36,7 +36,7 @@ void set_strides(Step& step, int k, Strides strides, Domain domain) {
 }
 
 // Results larger than this, more than a core can expect to find in a shared cache again, are written around the caches.
-constexpr double kStreamedBytes = 32 << 20;
+constexpr double kStreamedBytes = 1e18;
 
 bool is_streamed(const ProgramWords& program, InstructionWord instruction) {
   const SlotWords slot = program.slot(static_cast<int>(instruction.dst()));
