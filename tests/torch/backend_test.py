@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch._dynamo.utils import counters  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from dvm.torch import dvm, explain  # noqa: E402
+from dvm.torch import backend, dvm, explain  # noqa: E402
 from dvm.torch.report import record  # noqa: E402
 
 
@@ -63,6 +63,32 @@ def test_sizes_0_and_1(rows, columns):
     same(
         lambda x: (x * 2 + 1, x.sum(0), x.sum(1), x.mean(), torch.softmax(x, -1)), x, equal_nan=True
     )
+
+
+def test_compiling_adds_no_guards(monkeypatch):
+    compile_graph, grown = backend.compile_graph, []
+
+    def watched(*arguments, **named):
+        environment = torch._guards.TracingContext.get().fake_mode.shape_env
+        before = len(environment.guards)
+        run = compile_graph(*arguments, **named)
+        grown.append(len(environment.guards) - before)
+        return run
+
+    monkeypatch.setattr(backend, "compile_graph", watched)
+    backend.reset()
+    norm, x = torch.nn.GroupNorm(2, 6), torch.randn(3, 6, 7)
+    same(
+        lambda x: (
+            functional.silu(norm(x)).flatten(1).softmax(-1),
+            x.mT.contiguous() + x.shape[2],
+            x.argmax(),
+        ),
+        x,
+    )
+    backend.reset()
+    assert grown
+    assert not any(grown)
 
 
 def test_a_changing_float_is_no_reason_to_compile_again():
