@@ -31,9 +31,10 @@ class Lowering {
   // A store rounds and wraps by itself.
   std::int32_t stored(std::int32_t term, Type type) const {
     const Op op = kernel_.terms[term].op;
-    const bool twice = (op == Op::round_f16 && type == Type::f16) || (op == Op::round_bf16 && type == Type::bf16) ||
-                       (op == Op::wrap_i8 && type == Type::i8) || (op == Op::wrap_u8 && type == Type::u8) ||
-                       (op == Op::wrap_i16 && type == Type::i16);
+    const bool twice =
+        (op == Op::round_f16 && type == Type::f16) ||
+        (op == Op::round_bf16 && type == Type::bf16) || (op == Op::wrap_i8 && type == Type::i8) ||
+        (op == Op::wrap_u8 && type == Type::u8) || (op == Op::wrap_i16 && type == Type::i16);
     return twice ? kernel_.terms[term].operands[0] : term;
   }
 
@@ -59,11 +60,16 @@ class Lowering {
   std::int32_t term(Value member) {
     const Node& node = graph_.node(member);
     switch (node.kind) {
-      case NodeKind::kIota: return iota(member);
-      case NodeKind::kElementwise: return operation(member);
-      case NodeKind::kCast: return convert(operand(member, 0), graph_.node(node.operands[0]).type, node.type);
-      case NodeKind::kReduce: return reduction(member);
-      default: return leaf(member);
+      case NodeKind::kIota:
+        return iota(member);
+      case NodeKind::kElementwise:
+        return operation(member);
+      case NodeKind::kCast:
+        return convert(operand(member, 0), graph_.node(node.operands[0]).type, node.type);
+      case NodeKind::kReduce:
+        return reduction(member);
+      default:
+        return leaf(member);
     }
   }
 
@@ -81,7 +87,8 @@ class Lowering {
       term.op = Op::mul;
     }
     const std::int32_t made = add(term);
-    return (info(node.op).properties & kWraps) && compute(node.type) == type ? wrap(made, node.type) : made;
+    return (info(node.op).properties & kWraps) && compute(node.type) == type ? wrap(made, node.type)
+                                                                             : made;
   }
 
   bool divides_by_reduction(const Term& term) const {
@@ -109,7 +116,8 @@ class Lowering {
 
   // All reduced dimensions have size 1: what is left of the reduction.
   std::int32_t reduce_one_element(Op op, Type type, std::int32_t source) {
-    if (op == Op::argmax || op == Op::argmin) return add({.kind = TermKind::kConstant, .type = Type::i64});
+    if (op == Op::argmax || op == Op::argmin)
+      return add({.kind = TermKind::kConstant, .type = Type::i64});
     return op == Op::sum_squares ? elementwise(Op::square, type, {source}) : source;
   }
 
@@ -147,7 +155,9 @@ class Lowering {
     const auto [it, fresh] = loads_.try_emplace({root.value, root.axes}, 0);
     if (!fresh) return it->second;
     const Type type = graph_.node(root.value).type;
-    Term term{.kind = TermKind::kLoad, .type = compute(type), .index = static_cast<int>(kernel_.inputs.size())};
+    Term term{.kind = TermKind::kLoad,
+              .type = compute(type),
+              .index = static_cast<int>(kernel_.inputs.size())};
     for (const int axis : root.axes) term.mask |= axis < 0 ? 0u : 1u << axis;
     kernel_.inputs.push_back({root.value, type, dim_of_axis(root.axes)});
     return it->second = add(term);
@@ -167,7 +177,8 @@ class Lowering {
                                      : Op::to_bool;
       made = elementwise(op, a, {source});
     }
-    const bool widens = from == Type::bool_ || (from == Type::u8 && to == Type::i16) || (from == Type::i8 && to == Type::i16);
+    const bool widens = from == Type::bool_ || (from == Type::u8 && to == Type::i16) ||
+                        (from == Type::i8 && to == Type::i16);
     return widens ? made : narrow(made, to);
   }
 
@@ -178,12 +189,18 @@ class Lowering {
 
   std::int32_t narrow(std::int32_t source, Type to) {
     switch (to) {
-      case Type::f16: return elementwise(Op::round_f16, Type::f32, {source});
-      case Type::bf16: return elementwise(Op::round_bf16, Type::f32, {source});
-      case Type::i8: return elementwise(Op::wrap_i8, Type::i32, {source});
-      case Type::u8: return elementwise(Op::wrap_u8, Type::i32, {source});
-      case Type::i16: return elementwise(Op::wrap_i16, Type::i32, {source});
-      default: return source;
+      case Type::f16:
+        return elementwise(Op::round_f16, Type::f32, {source});
+      case Type::bf16:
+        return elementwise(Op::round_bf16, Type::f32, {source});
+      case Type::i8:
+        return elementwise(Op::wrap_i8, Type::i32, {source});
+      case Type::u8:
+        return elementwise(Op::wrap_u8, Type::i32, {source});
+      case Type::i16:
+        return elementwise(Op::wrap_i16, Type::i32, {source});
+      default:
+        return source;
     }
   }
 
@@ -204,7 +221,7 @@ class Lowering {
         kernel_.name += "_and_" + std::to_string(group_.members.size() - kNamed) + "_more";
         break;
       }
-      const std::string_view op = node.kind == NodeKind::kCast  ? info(node.type).text
+      const std::string_view op = node.kind == NodeKind::kCast   ? info(node.type).text
                                   : node.kind == NodeKind::kIota ? std::string_view("iota")
                                   : node.op == Op::kCount        ? std::string_view("full")
                                                                  : info(node.op).name;
