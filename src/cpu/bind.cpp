@@ -35,28 +35,6 @@ void set_strides(Step& step, int k, Strides strides, Domain domain) {
   step.outer_stride[k] = strides.row;
 }
 
-// Results larger than this, more than a core can expect to find in a shared cache again, are written around the caches.
-constexpr double kStreamedBytes = 1e18;
-
-bool is_streamed(const ProgramWords& program, InstructionWord instruction) {
-  const SlotWords slot = program.slot(static_cast<int>(instruction.dst()));
-  if (slot.kind() != SlotKind::kArgument || instruction.domain() != Domain::kTile) return false;
-  double size = static_cast<double>(bytes(slot.type()));
-  for (int axis = 0; axis < program.axes(); ++axis) {
-    if (slot.stride(axis) != 0) size *= static_cast<double>(program.extent(axis));
-  }
-  if (size < kStreamedBytes) return false;
-  // Not what this program reads again.
-  for (int i = 0; i < program.instructions(); ++i) {
-    const InstructionWord other = program.instruction(i);
-    for (int k = 0; k < operand_count(op_of(other.opcode())); ++k) {
-      const SlotWords operand = program.slot(static_cast<int>(other.operand(k)));
-      if (operand.kind() == SlotKind::kArgument && operand.index() == slot.index()) return false;
-    }
-  }
-  return true;
-}
-
 // Makes one dimension of two where every slot allows it.
 void flatten(Step& step) {
   if (step.outer == 1) return;
@@ -93,15 +71,6 @@ void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& ker
   const bool whole_rows = step.outer == 1 || step.inner >= kShortRow;
   step.kernel = variant >= 0 && whole_rows && variants[variant] != nullptr ? variants[variant]
                                                                            : kernels.expand;
-}
-
-// Streaming costs a copy through a buffer: worth it only where rows are long.
-constexpr std::int64_t kStreamedRow = 256;
-
-void bind_streamed(Step& step, const KernelTable& kernels) {
-  if (step.kernel == kernels.expand || step.inner < kStreamedRow) return;
-  step.contiguous = step.kernel;
-  step.kernel = kernels.stream;
 }
 
 void bind_reduction(Step& step, const Kernel* variants, const KernelTable& kernels, Domain domain) {
@@ -147,7 +116,6 @@ Step bind_step(const ProgramWords& program, InstructionWord instruction, std::in
   switch (family) {
     case Family::kElementwise:
       bind_elementwise(step, variants, kernels);
-      if (is_streamed(program, instruction)) bind_streamed(step, kernels);
       break;
     case Family::kReduce:
       bind_reduction(step, variants, kernels, domain);

@@ -3,8 +3,6 @@
 // of the slots that move, and running a tile is calling one kernel per instruction.
 #include "cpu/interpreter.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -200,8 +198,6 @@ void run_share(const Work& work, int thread, int count) {
   for (int i = 0; i < program.slots(); ++i)
     data[i] = first_address(program.slot(i), *work.launch, memory);
   Runner(routine, data).run(first, end);
-  // Stores that went around the caches are ordered by this alone.
-  _mm_sfence();
 }
 
 int threads_for(const Routine& routine, int most) {

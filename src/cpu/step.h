@@ -47,8 +47,6 @@ struct KernelTable {
   Kernel kernels[kOpcodeCount][kVariants];
   Kernel expand;
   Kernel expand_reduction;
-  // Runs an elementwise kernel (`contiguous` of the step, broadcasts and all) and writes its result around the caches.
-  Kernel stream;
 };
 
 }  // namespace dvm::cpu

@@ -1,8 +1,6 @@
 // Runs a kernel that wants contiguous operands on operands that are not: copies pieces of them into buffers, runs the
 // kernel there and copies the result back. Used for rare combinations of broadcasts, so that they need no loops of
 // their own, and for tiles of very short rows, where it joins many rows into one piece.
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -112,51 +110,11 @@ void expand_reduction(const Step& step, Data data) {
   }
 }
 
-// Writes around the caches, so that memory is not read only to be overwritten. What leaves for long gains; the ends that
-// fill no whole vector go the usual way.
-void copy_around_caches(std::uintptr_t dst, std::uintptr_t src, std::int64_t bytes) {
-  constexpr std::int64_t kVector = sizeof(__m128i);
-  const std::int64_t head = std::min(static_cast<std::int64_t>(-dst & (kLanesBytes - 1)), bytes);
-  std::memcpy(reinterpret_cast<void*>(dst), reinterpret_cast<const void*>(src),
-              static_cast<std::size_t>(head));
-  const auto* const from = reinterpret_cast<const char*>(src);
-  auto* const to = reinterpret_cast<char*>(dst);
-  std::int64_t i = head;
-#ifdef __AVX512F__
-  for (; i + kLanesBytes <= bytes; i += kLanesBytes) {
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(to + i), _mm512_loadu_si512(from + i));
-  }
-#endif
-  for (; i + kVector <= bytes; i += kVector) {
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i),
-                     _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i)));
-  }
-  std::memcpy(to + i, from + i, static_cast<std::size_t>(bytes - i));
-}
-
-// Runs `contiguous`, which takes the operands as they are, into a buffer and streams that to memory.
-void stream(const Step& step, Data data) {
-  Buffer buffer;
-  Step part = step;
-  part.outer = 1;
-  std::uintptr_t places[kStepSlots] = {address(buffer)};
-  for (int k = 0; k < kStepSlots; ++k) part.slots[k] = static_cast<std::uint16_t>(k);
-  for (std::int64_t i = 0; i < step.outer; ++i) {
-    for (std::int64_t j = 0; j < step.inner; j += kPiece) {
-      part.inner = std::min(kPiece, step.inner - j);
-      for (int k = 1; k <= step.operands; ++k) places[k] = at(step, data, k, i, j);
-      step.contiguous(part, places);
-      copy_around_caches(at(step, data, 0, i, j), places[0], part.inner * step.element_bytes[0]);
-    }
-  }
-}
-
 }  // namespace
 
 void install_expand(KernelTable& table) {
   table.expand = expand;
   table.expand_reduction = expand_reduction;
-  table.stream = stream;
 }
 
 }  // namespace dvm::cpu
