@@ -1,6 +1,6 @@
 """What each ATen operation is in terms of the core's instructions: one table, filled by family."""
 
-from dvm.torch.aten import activations, create, losses, normalize, pointwise, reduce, views
+from dvm.torch.aten import activations, choice, create, losses, normalize, pointwise, reduce, views
 from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, VIEWS
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "CREATED",
     "VIEWS",
     "activations",
+    "choice",
     "create",
     "losses",
     "normalize",

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aten.pointwise import overloads
 from dvm.torch.aten.reduce import moments, result_type
-from dvm.torch.aten.table import COMPUTED, lowers
+from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Value
 
 aten = torch.ops.aten

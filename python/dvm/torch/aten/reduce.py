@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aten.pointwise import overloads
-from dvm.torch.aten.table import COMPUTED, lowers
+from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES
 

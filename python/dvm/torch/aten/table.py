@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
+
 Build = Callable[..., Any]
 AnyBuild = TypeVar("AnyBuild", bound=Build)
 
@@ -36,3 +38,9 @@ def lowers(table: dict[Any, Build], *overloads: Any) -> Callable[[AnyBuild], Any
         return build
 
     return register
+
+
+def overloads(name: str, *kinds: str) -> list[Any]:
+    """The overloads of an ATen operation that this torch has."""
+    packet = getattr(torch.ops.aten, name, None)
+    return [getattr(packet, kind) for kind in kinds if packet is not None and hasattr(packet, kind)]

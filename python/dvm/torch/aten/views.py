@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aten.pointwise import overloads
-from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers
+from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.element_types import COMPUTE
 
