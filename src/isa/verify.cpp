@@ -116,6 +116,7 @@ class Verifier {
       case SlotKind::kArgument:
         require(slot.index() < p.arguments(), "slot ", i, " is argument ", slot.index(), " of ",
                 p.arguments());
+        check_aligned(i, slot);
         check_span(i, slot);
         return;
       case SlotKind::kScalar:
@@ -173,6 +174,16 @@ class Verifier {
             ", not a multiple of its element");
     require(slot.offset() + low >= 0 && slot.offset() + high <= program().scratch_bytes(), "slot ",
             i, " leaves the ", program().scratch_bytes(), " bytes of scratch");
+  }
+
+  // Every element of an argument lies at a multiple of its size from the start.
+  void check_aligned(int i, SlotWords slot) const {
+    const std::int64_t size = bytes(slot.type());
+    bool aligned = slot.offset() % size == 0 && slot.part_stride() % size == 0;
+    for (int axis = 0; axis < program().axes(); ++axis) {
+      aligned = aligned && slot.stride(axis) % size == 0;
+    }
+    require(aligned, "slot ", i, " has an offset or a stride that is no multiple of its element");
   }
 
   static void check_stride(int i, std::int64_t stride) {

@@ -94,6 +94,7 @@ TEST(verify_refuses_what_leaves_memory) {
   refuses("leaves the 64 bytes of scratch", [](Program& p) { p.scratch_bytes = 64; });
   refuses("has offset", [](Program& p) { p.slots[3].offset = -4; });
   refuses("not a multiple", [](Program& p) { p.slots[3].offset = 2; });
+  refuses("no multiple of its element", [](Program& p) { p.slots[0].strides[0] = 162; });
   refuses("is argument 2 of 2", [](Program& p) { p.slots[0].index = 2; });
   refuses("is scalar 1 of 1", [](Program& p) { p.slots[2].index = 1; });
   refuses("reaches too far", [](Program& p) { p.slots[0].strides[0] = std::int64_t{1} << 55; });
