@@ -71,10 +71,24 @@ class Combiner {
       for (int i = 0; i < (commutes ? 2 : 1); ++i) {
         const Term* inner = only(term, i, pair.inner);
         if (inner == nullptr || !fits(*inner, term)) continue;
+        if (!stays_flat(pair, *inner, term)) continue;
         return become(term, pair.both, *inner, info(pair.inner).arity,
                       info(pair.outer).arity == 2 ? 1 - i : -1);
       }
     }
+  }
+
+  // A tile whose operands are all whole runs as one long row. Short rows with a broadcast operand do not, and a costly
+  // instruction would waste most of its last vector on each: better it runs alone on the result.
+  bool stays_flat(const Pair& pair, const Term& inner, const Term& outer) const {
+    if (!(info(pair.both).properties & kCostly)) return true;
+    for (const Term* half : {&inner, &outer}) {
+      for (const std::int32_t operand : half->operands) {
+        const AxisMask mask = operand < 0 ? 0 : kernel_.terms[operand].mask;
+        if (mask != 0 && mask != outer.mask) return false;
+      }
+    }
+    return true;
   }
 
   // A product of row values does not move into the tile.

@@ -35,6 +35,19 @@ bool passes_again(const Kernel& kernel) {
   });
 }
 
+// Tensors that a tile reads or writes in full.
+int large_operands(const Space& space) {
+  std::int64_t largest = 0;
+  for (const auto* list : {&space.inputs, &space.outputs}) {
+    for (const Access& access : *list) largest = std::max(largest, access.footprint);
+  }
+  int count = 0;
+  for (const auto* list : {&space.inputs, &space.outputs}) {
+    for (const Access& access : *list) count += access.footprint == largest ? 1 : 0;
+  }
+  return count;
+}
+
 }  // namespace
 
 Tiling tile_for(const Kernel& kernel, const Space& space) {
@@ -49,8 +62,10 @@ Tiling tile_for(const Kernel& kernel, const Space& space) {
       element = std::max(element, bytes(kernel.terms[i].type));
     }
   }
-  TileNeeds needs{
-      .registers = 0, .element = element, .again = kernel.reduced != 0 && passes_again(kernel)};
+  TileNeeds needs{.registers = 0,
+                  .operands = large_operands(space),
+                  .element = element,
+                  .again = kernel.reduced != 0 && passes_again(kernel)};
   int alive = 0;
   for (std::size_t i = 0; i < kernel.terms.size(); ++i) {
     const Term& term = kernel.terms[i];

@@ -7,7 +7,7 @@ namespace {
 
 // Live tile registers and the operands in memory share the first-level cache (32-48 KiB). Tiles smaller than
 // kMinElements pay too much for dispatch, larger than kMaxElements gain nothing.
-constexpr std::int64_t kTileBytes = 24 << 10;
+constexpr std::int64_t kTileBytes = 40 << 10;
 constexpr std::int64_t kMinElements = 1024;
 constexpr std::int64_t kMaxElements = 4096;
 // Without registers there is nothing to keep in the cache: instructions go from memory to memory.
@@ -83,8 +83,9 @@ Tiling choose_tile(const Space& space, const TileNeeds& needs) {
   const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
   std::int64_t elements = reduces && !row_reduction ? kColumnElements : kUnbufferedElements;
   if (needs.registers > 0 || needs.again) {
-    elements = std::clamp(kTileBytes / (needs.element * std::max(needs.registers, 1)), kMinElements,
-                          kMaxElements);
+    elements =
+        std::clamp(kTileBytes / (needs.element * std::max(needs.registers + needs.operands, 1)),
+                   kMinElements, kMaxElements);
   }
   const int transposed = transposed_axis(space, tile.col);
   std::int64_t max_cols = elements;

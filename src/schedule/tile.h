@@ -18,6 +18,7 @@ struct Tiling {
 /// What a Kernel asks of its tile.
 struct TileNeeds {
   int registers = 0;         // tile registers alive at once
+  int operands = 0;          // inputs and outputs as large as the tile
   std::int64_t element = 1;  // bytes of the widest of them
   bool again = false;        // the reduced elements are read by more than one pass
 };
