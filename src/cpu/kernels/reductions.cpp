@@ -1,3 +1,5 @@
+// The reductions of the table and the loops that run them, by compute type.
+
 #include "cpu/kernels/arg_reduce.h"
 #include "cpu/kernels/install.h"
 #include "cpu/kernels/reduce.h"
