@@ -168,8 +168,12 @@ class Runner {
       for (std::int64_t left = share; left > 0 && tensor != end; --left) {
         const std::uintptr_t next =
             data_[tensor->slot] + static_cast<std::uintptr_t>(tensor->bytes);
-        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<std::uintptr_t>(line)),
-                           0, 2);
+        const void* const at = reinterpret_cast<const void*>(next + static_cast<std::uintptr_t>(line));
+        if (tensor->written) {
+          __builtin_prefetch(at, 1);
+        } else {
+          __builtin_prefetch(at, 0, 2);
+        }
         line += kLine;
         if (line >= tensor->bytes) line = 0, ++tensor;
       }

@@ -116,32 +116,36 @@ void Routine::bind_steps(const ProgramWords& program, const KernelTable& kernels
   }
 }
 
+// Worth it for Programs that compute long between reads and writes, over tensors that no cache holds. A short one waits
+// for memory anyway, and its own requests overlap best.
 void Routine::bind_ahead(const ProgramWords& program) {
-  // What a second-level cache keeps from one launch to the next needs no fetching.
-  constexpr double kCachedBytes = 1 << 20;
-  // Shorter programs do little but read and write.
-  constexpr int kComputing = 4;
+  constexpr double kCachedBytes = 16 << 20;
+  constexpr int kLong = 4;
   ahead.clear();
   if (chunks.total != 1 || parts != 1 || blocks.digits == 0) return;
-  if (program.instructions() < kComputing) return;
+  bool costly = false;
+  for (int i = 0; i < program.instructions(); ++i) {
+    const Op op = op_of(program.instruction(i).opcode());
+    costly = costly || (info(op).properties & kCostly) != 0;
+  }
+  if (!costly || program.instructions() < kLong) return;
   const std::int64_t rows = tile_extent(program, program.row_axis(), false);
   const std::int64_t cols = tile_extent(program, program.col_axis(), false);
   const std::size_t last = static_cast<std::size_t>(blocks.digits - 1) * blocks.slots.size();
+  double total = 0;
   for (std::size_t m = 0; m < blocks.slots.size(); ++m) {
     const SlotWords slot = program.slot(blocks.slots[m]);
     const std::int64_t tile = rows * cols * dvm::bytes(slot.type());
-    const bool follows = slot.kind() == SlotKind::kArgument && slot.domain() == Domain::kTile &&
-                         blocks.unit[last + m] == tile;
-    if (!follows || static_cast<double>(tile) * static_cast<double>(blocks.total) < kCachedBytes)
+    if (slot.kind() != SlotKind::kArgument || slot.domain() != Domain::kTile ||
+        blocks.unit[last + m] != tile)
       continue;
-    bool read = false;
-    for (int i = 0; i < program.instructions(); ++i) {
-      const InstructionWord instruction = program.instruction(i);
-      const int operands = operand_count(op_of(instruction.opcode()));
-      for (int k = 0; k < operands; ++k) read = read || instruction.operand(k) == blocks.slots[m];
-    }
-    if (read) ahead.push_back({blocks.slots[m], tile});
+    bool written = false;
+    for (int i = 0; i < program.instructions(); ++i)
+      written = written || program.instruction(i).dst() == blocks.slots[m];
+    ahead.push_back({blocks.slots[m], written, tile});
+    total += static_cast<double>(tile) * static_cast<double>(blocks.total);
   }
+  if (total < kCachedBytes) ahead.clear();
 }
 
 void Routine::estimate(const ProgramWords& program) {

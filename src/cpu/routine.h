@@ -34,9 +34,10 @@ struct BoundSection {
   std::uint32_t first, count;
 };
 
-/// A tensor read tile after tile, each right behind the one before: the next can be fetched during this one.
+/// A tensor read or written tile after tile, each right behind the one before: the next can be fetched during this one.
 struct Ahead {
   std::uint16_t slot;
+  bool written;
   std::int64_t bytes;  // of a tile
 };
 
