@@ -1,5 +1,6 @@
 // Results of a call: memory from the framework whose tensors came in, handed out as its tensors.
 #include "python/exchange.h"
+#include "runtime/huge_pages.h"
 
 namespace dvm::python {
 namespace {
@@ -108,6 +109,7 @@ void ResultTensor::allocate(const OutputPlan& plan, Framework framework) {
     throw nb::python_error();
   }
   data_ = static_cast<char*>(managed_->tensor.data) + managed_->tensor.byte_offset;
+  prefer_huge_pages(data_, elements * bytes(plan.type));
   if (!plan.dense) managed_ = restride(managed_, plan);
 }
 
