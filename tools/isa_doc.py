@@ -148,12 +148,12 @@ def page() -> str:
     lines += [
         "### Pairs",
         "",
-        "`inner_outer` is `outer` on the rounded result of `inner`, in one pass over the tile; types are f32 and f64.",
+        "`inner_outer` is `outer` on the rounded result of `inner`, in one pass over the tile.",
         "",
         ", ".join(
-            f"`{inner}_{outer}` {OPERANDS[int(arity)]}"
+            f"`{inner}_{outer}` {OPERANDS[int(arity)]} ({SETS[types]})"
             for section in sections("pairs", "PAIR")
-            for inner, outer, arity, _ in section.rows
+            for inner, outer, arity, types, _ in section.rows
         )
         + ".",
         "",
@@ -166,9 +166,9 @@ def page() -> str:
         *table(
             ["Instruction", "Types", "Result", "Meaning", "NumPy"],
             [
-                [f"`{name}` a", SETS[types], result(out), doc, f"`{numpy}`"]
+                [f"`{name}` {OPERANDS[int(arity)]}", SETS[types], result(out), doc, f"`{numpy}`"]
                 for section in sections("reduce")
-                for name, types, out, _, numpy, doc in section.rows
+                for name, types, out, _, arity, numpy, doc in section.rows
             ],
         ),
         "",

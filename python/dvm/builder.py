@@ -36,7 +36,7 @@ class Builder(Composites):
 
     def __getattr__(self, name: str) -> Callable[..., Handle]:
         row = TABLE.get(name)
-        if row is None:
+        if row is None or (row.family == "reduce" and row.arity > 1):  # fusion makes those
             known = [word for word in dir(self) if not word.startswith("_")]
             raise AttributeError(
                 f"[{self._trace.name}] k.{name} is not in the kernel language{suggestion(name, known)}"

@@ -76,15 +76,22 @@ void bind_elementwise(Step& step, const Kernel* variants, const KernelTable& ker
 void bind_reduction(Step& step, const Kernel* variants, const KernelTable& kernels, Domain domain) {
   // The results, and the second accumulators, do not move along what is reduced inside the tile. A result for every
   // element (kTile: only axes outside the tile are reduced) is folded as a row of columns.
+  const bool of_two = step.operands == 2;
   for (int k : {0, 2}) {
+    if (k == 2 && of_two) break;
     if (domain == Domain::kCol || domain == Domain::kOne) step.outer_stride[k] = 0;
     if (domain == Domain::kRow || domain == Domain::kOne) step.inner_stride[k] = 0;
   }
   if (domain == Domain::kOne || domain == Domain::kTile) flatten(step);
   const bool inner = domain == Domain::kRow || domain == Domain::kOne;
-  step.contiguous = variants[inner ? kFoldInner : kFoldOuter];
-  const bool unit = step.inner <= 1 || step.inner_stride[1] == step.element_bytes[1];
-  const bool whole_elements = step.outer_stride[1] % step.element_bytes[1] == 0;
+  const bool broadcast = of_two && step.inner > 1 && step.inner_stride[2] == 0;
+  step.contiguous = variants[(inner ? kFoldInner : kFoldOuter) | (broadcast ? kFoldBroadcast : 0)];
+  const auto is_unit = [&](int k) {
+    return step.inner <= 1 || step.inner_stride[k] == step.element_bytes[k];
+  };
+  const bool unit = is_unit(1) && (!of_two || broadcast || is_unit(2));
+  const bool whole_elements = step.outer_stride[1] % step.element_bytes[1] == 0 &&
+                              (!of_two || step.outer_stride[2] % step.element_bytes[2] == 0);
   const bool rows = domain != Domain::kTile || step.outer == 1;
   step.kernel = unit && whole_elements && rows ? step.contiguous : kernels.expand_reduction;
 }

@@ -168,7 +168,8 @@ class Runner {
       for (std::int64_t left = share; left > 0 && tensor != end; --left) {
         const std::uintptr_t next =
             data_[tensor->slot] + static_cast<std::uintptr_t>(tensor->bytes);
-        const void* const at = reinterpret_cast<const void*>(next + static_cast<std::uintptr_t>(line));
+        const void* const at =
+            reinterpret_cast<const void*>(next + static_cast<std::uintptr_t>(line));
         if (tensor->written) {
           __builtin_prefetch(at, 1);
         } else {

@@ -39,6 +39,8 @@ inline constexpr int kVariants = 1 << kMaxOperands;
 // Reductions have these instead.
 inline constexpr int kFoldInner = 0;  // one result per outer position
 inline constexpr int kFoldOuter = 1;  // one result per inner position
+// And reductions of two operands these besides, for a second operand that does not move along the inner dimension.
+inline constexpr int kFoldBroadcast = 2;
 
 /// The kernels of one instruction set. Elementwise kernels take operands with unit inner stride, or 0 where the bit
 /// of their variant is set; a missing variant is run by `expand`, which copies operands as needed. Memory kernels

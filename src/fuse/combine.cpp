@@ -20,11 +20,39 @@ class Combiner {
   }
 
   void run() {
+    for (Term& term : kernel_.terms) convert_at_load(term);
+    for (KernelOutput& output : kernel_.outputs) convert_at_store(output);
     for (Term& term : kernel_.terms) combine(term);
     drop_unused();
   }
 
  private:
+  static bool is_conversion(const Term& term) {
+    return term.kind == TermKind::kElementwise && info(term.op).result >= Result::kF32;
+  }
+
+  // From a storage type to its compute type and on to another is one conversion: widening loses nothing.
+  void convert_at_load(Term& term) {
+    if (!is_conversion(term) || uses_[term.operands[0]] != 1) return;
+    const Term& load = kernel_.terms[term.operands[0]];
+    if (load.kind != TermKind::kLoad) return;
+    const Type stored = kernel_.inputs[load.index].type;
+    if (stored == load.type || info(stored).kind == Kind::kFloat) return;
+    const Type type = term.type;
+    term = load;
+    term.type = type;
+  }
+
+  // And so is one to an integer and on to a narrower one, which keeps the low bits.
+  void convert_at_store(KernelOutput& output) {
+    const Term& term = kernel_.terms[output.term];
+    const bool narrows =
+        info(output.type).kind == Kind::kInteger && bytes(output.type) < bytes(Type::i32);
+    if (!narrows || !is_conversion(term) || term.op != Op::to_i32) return;
+    --uses_[output.term];
+    output.term = term.operands[0];
+  }
+
   // The elementwise term behind operand i, if it is `op` and only used here.
   const Term* only(const Term& term, int i, Op op) const {
     if (term.operands[i] < 0 || uses_[term.operands[i]] != 1) return nullptr;
@@ -41,8 +69,12 @@ class Combiner {
   }
 
   void combine(Term& term) {
-    if (info(term.type).kind != Kind::kFloat) return;
-    if (term.kind == TermKind::kReduce && term.op == Op::sum) return combine_sum(term);
+    if (term.kind == TermKind::kReduce) {
+      if (info(term.type).kind != Kind::kFloat) return;
+      if (term.op == Op::sum) combine_sum(term);
+      if (term.op == Op::sum_squares) combine_squares(term);
+      return;
+    }
     if (term.kind != TermKind::kElementwise) return;
     const Term* inner = nullptr;
     switch (term.op) {
@@ -66,7 +98,7 @@ class Combiner {
 
   void combine_pair(Term& term) {
     for (const Pair& pair : kPairs) {
-      if (pair.outer != term.op) continue;
+      if (pair.outer != term.op || !contains(info(pair.both).types, term.type)) continue;
       const bool commutes = (info(pair.outer).properties & kCommutative) != 0;
       for (int i = 0; i < (commutes ? 2 : 1); ++i) {
         const Term* inner = only(term, i, pair.inner);
@@ -94,19 +126,42 @@ class Combiner {
   // A product of row values does not move into the tile.
   static bool fits(const Term& inner, const Term& outer) { return inner.mask == outer.mask; }
 
+  // A sum of products that nobody else needs is not stored.
   void combine_sum(Term& term) {
-    if (const Term* square = only(term, 0, Op::square)) {
-      term.op = Op::sum_squares;
-      term.operands[0] = square->operands[0];
-      return;
-    }
     if (term.operands[0] < 0 || uses_[term.operands[0]] != 1) return;
     const Term& behind = kernel_.terms[term.operands[0]];
-    if (behind.kind == TermKind::kElementwise && behind.op == Op::mul &&
-        behind.operands[0] == behind.operands[1]) {
+    if (behind.kind != TermKind::kElementwise) return;
+    if (behind.op == Op::square ||
+        (behind.op == Op::mul && behind.operands[0] == behind.operands[1])) {
       term.op = Op::sum_squares;
       term.operands[0] = behind.operands[0];
+      if (behind.op == Op::mul) --uses_[term.operands[0]];
+    } else if (behind.op == Op::mul) {
+      sum_of_two(term, Op::sum_products, behind);
+    } else if (behind.op == Op::square_diff) {
+      sum_of_two(term, Op::sum_square_diff, behind);
     }
+  }
+
+  // A difference is as cheap to compute again as to keep, so others may need it too.
+  void combine_squares(Term& term) {
+    const std::int32_t source = term.operands[0];
+    const Term& behind = kernel_.terms[source];
+    if (behind.kind != TermKind::kElementwise || behind.op != Op::sub) return;
+    if (!sum_of_two(term, Op::sum_square_diff, behind)) return;
+    if (--uses_[source] == 0) return;
+    for (const std::int32_t operand : {term.operands[0], term.operands[1]}) ++uses_[operand];
+  }
+
+  // The first operand is read as a whole tile.
+  bool sum_of_two(Term& term, Op op, const Term& behind) {
+    std::int32_t a = behind.operands[0], b = behind.operands[1];
+    if (kernel_.terms[a].mask != behind.mask) std::swap(a, b);
+    if (kernel_.terms[a].mask != behind.mask) return false;
+    term.op = op;
+    term.operands[0] = a;
+    term.operands[1] = b;
+    return true;
   }
 
   void drop_unused() {

@@ -161,6 +161,7 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
   const OpInfo& row = info(op);
   const std::string name(row.name);
   if (row.family != Family::kReduce) fail(name, "is not a reduction");
+  if (row.arity != 1) fail(name, "is made by fusion alone: reduce a product or a square_diff");
   check(value, name.c_str());
   const Type type = nodes_[value].type;
   if (!contains(row.types, compute(type)))

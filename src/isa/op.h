@@ -59,7 +59,7 @@ enum class Result : std::uint8_t {
 enum class Op : std::uint16_t {
 #define ELEMENTWISE(name, arity, set, result, properties, reference, doc) name,
 #include "isa/elementwise.def"
-#define REDUCE(name, set, result, accumulators, reference, doc) name,
+#define REDUCE(name, set, result, accumulators, arity, reference, doc) name,
 #include "isa/reduce.def"
 #define MEMORY(name, set, result, arity, doc) name,
 #include "isa/memory.def"
@@ -83,8 +83,8 @@ inline constexpr OpInfo kOps[] = {
 #define ELEMENTWISE(name, arity, set, result, properties, reference, doc) \
   {#name, Family::kElementwise, arity, 0, types::set, Result::result, properties, reference, doc},
 #include "isa/elementwise.def"
-#define REDUCE(name, set, result, accumulators, reference, doc) \
-  {#name, Family::kReduce, 1, accumulators, types::set, Result::result, kPlain, reference, doc},
+#define REDUCE(name, set, result, accumulators, arity, reference, doc) \
+  {#name, Family::kReduce, arity, accumulators, types::set, Result::result, kPlain, reference, doc},
 #include "isa/reduce.def"
 #define MEMORY(name, set, result, arity, doc) \
   {#name, Family::kMemory, arity, 0, types::set, Result::result, kPlain, "", doc},
@@ -97,7 +97,7 @@ struct Pair {
   Op inner, outer, both;
 };
 inline constexpr Pair kPairs[] = {
-#define PAIR(inner, outer, arity, properties) {Op::inner, Op::outer, Op::inner##_##outer},
+#define PAIR(inner, outer, arity, set, properties) {Op::inner, Op::outer, Op::inner##_##outer},
 #include "isa/pairs.def"
 };
 

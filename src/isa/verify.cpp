@@ -284,10 +284,15 @@ class Verifier {
     }
     if (info(op).family == Family::kReduce) {
       check_unit(name, word.operand(0), false, (word.broadcast() & 1) != 0);
-      require(word.broadcast() >> 1 == 0, name, " broadcasts an accumulator");
+      const bool of_two = operand_count(op) == 2;
+      require(of_two || word.broadcast() >> 1 == 0, name, " broadcasts an accumulator");
       if (domain != Domain::kOne) check_unit(name, word.dst(), along_rows, false);
       check_covered(name, domain, word.dst());
-      if (operand_count(op) == 1) return;
+      if (of_two) {
+        check_data(name, word.operand(1));
+        check_unit(name, word.operand(1), false, (word.broadcast() & 2) != 0);
+      }
+      if (operand_count(op) < 3) return;
       check_data(name, word.operand(1));
       check_writable(name, word.operand(1));
       check_covers(name, domain, word.operand(1));

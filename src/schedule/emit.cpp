@@ -24,7 +24,8 @@ class Emitter {
         passes_(plan_passes(kernel, space, tile, streaming_)),
         table_(kernel, space, tile, parts),
         slots_(kernel.terms.size(), kNone),
-        best_(kernel.terms.size(), kNone) {}
+        best_(kernel.terms.size(), kNone),
+        lent_(kernel.outputs.size(), kNone) {}
 
   Program run() {
     program_.axes = space_.axes;
@@ -92,7 +93,9 @@ class Emitter {
   // streaming Program are small and live on.
   void find_last_uses(const Pass& pass) {
     last_use_.assign(kernel_.terms.size(), kNone);
+    position_.assign(kernel_.terms.size(), kNone);
     for (std::size_t i = 0; i < pass.terms.size(); ++i) {
+      position_[pass.terms[i]] = static_cast<int>(i);
       for (const std::int32_t operand : kernel_.terms[pass.terms[i]].operands) {
         if (operand >= 0) last_use_[operand] = static_cast<int>(i);
       }
@@ -125,8 +128,13 @@ class Emitter {
 
   void free_slot(std::int32_t term) {
     const int slot = slots_[term];
-    if (slot == kNone || !table_.is_register(slot)) return;
-    table_.give_back(slot);
+    const auto lent = std::ranges::find(lent_, term);
+    if (lent != lent_.end()) {
+      *lent = kNone;
+    } else {
+      if (slot == kNone || !table_.is_register(slot)) return;
+      table_.give_back(slot);
+    }
     slots_[term] = kNone;
   }
 
@@ -150,7 +158,11 @@ class Emitter {
     int i = 0;
     for (const int operand : operands) {
       in.operands[i] = static_cast<std::uint16_t>(operand);
-      if (info(op).family == Family::kElementwise && !varies_inside(operand, domain))
+      // The first operand of a reduction is a whole tile, and those of argmax that follow are accumulators.
+      const bool reduces = info(op).family == Family::kReduce;
+      const bool may_broadcast =
+          reduces ? i == 1 && info(op).arity == 2 : info(op).family == Family::kElementwise;
+      if (may_broadcast && !varies_inside(operand, reduces ? Domain::kTile : domain))
         in.broadcast |= 1u << i;
       ++i;
     }
@@ -197,21 +209,48 @@ class Emitter {
     slots_[index] = dst;
   }
 
-  // Kept scratch, an output that can be written in place, or a register.
+  // Kept scratch, an output that can be written in place, the place of one that comes later, or a register.
   int destination(std::int32_t index) {
     if (slots_[index] != kNone) return slots_[index];
     const Term& term = kernel_.terms[index];
     const Domain domain = passes_.facts[index].domain;
     for (std::size_t o = 0; o < kernel_.outputs.size(); ++o) {
-      if (kernel_.outputs[o].term != index || kernel_.outputs[o].type != term.type) continue;
-      if (!stored_here(static_cast<int>(o))) continue;
-      if (table_.output_domain(static_cast<int>(o)) == domain && unit(space_.outputs[o], domain) &&
-          mask_of(space_.outputs[o]) == passes_.facts[index].mask) {
-        written_ = static_cast<int>(o);
-        return table_.output(static_cast<int>(o));
-      }
+      if (kernel_.outputs[o].term != index || !written_in_place(static_cast<int>(o))) continue;
+      written_ = static_cast<int>(o);
+      return table_.output(static_cast<int>(o));
     }
-    return table_.take(term.type, domain);
+    const int later = domain == Domain::kTile ? later_output(index) : kNone;
+    if (later == kNone) return table_.take(term.type, domain);
+    lent_[later] = index;
+    return table_.output(later);
+  }
+
+  // Whether the instruction that makes an output's value writes it to memory.
+  bool written_in_place(int output) const {
+    const KernelOutput& out = kernel_.outputs[output];
+    const TermFacts& facts = passes_.facts[out.term];
+    return out.type == kernel_.terms[out.term].type && stored_here(output) &&
+           table_.output_domain(output) == facts.domain &&
+           unit(space_.outputs[output], facts.domain) &&
+           mask_of(space_.outputs[output]) == facts.mask;
+  }
+
+  // An output that has room for a value until its own is made. Memory then takes the first write while operands are
+  // read; a register would wait in the store queue behind writes that miss the cache, and all reads behind it.
+  // Outputs overlap nothing.
+  int later_output(std::int32_t index) const {
+    if (streaming_ && pass_ == SectionKind::kOnce) return kNone;
+    for (std::size_t o = 0; o < kernel_.outputs.size(); ++o) {
+      const KernelOutput& out = kernel_.outputs[o];
+      const int made = position_[out.term];
+      if (lent_[o] == kNone && made > now_ && last_use_[index] <= made &&
+          kernel_.terms[out.term].kind == TermKind::kElementwise &&
+          out.type == kernel_.terms[index].type &&
+          passes_.facts[out.term].mask == passes_.facts[index].mask &&
+          written_in_place(static_cast<int>(o)))
+        return static_cast<int>(o);
+    }
+    return kNone;
   }
 
   void start_reduction(std::int32_t index) {
@@ -239,7 +278,9 @@ class Emitter {
       push(Op::load, type, Domain::kTile, copy, {source});
       source = copy;
     }
-    if (best_[index] == kNone) {
+    if (info(term.op).arity == 2) {
+      push(term.op, type, domain, slots_[index], {source, value(term.operands[1])});
+    } else if (best_[index] == kNone) {
       push(term.op, type, domain, slots_[index], {source});
     } else {
       push(term.op, type, domain, slots_[index],
@@ -368,6 +409,8 @@ class Emitter {
   std::vector<int> slots_;  // per term: where its value is now
   std::vector<int> best_;   // per argmax: its second accumulator
   std::vector<int> last_use_;
+  std::vector<int> position_;       // in the pass, per term
+  std::vector<std::int32_t> lent_;  // per output: whose value it holds before its own
   SectionKind pass_ = SectionKind::kOnce;
   int level_ = 0;  // reductions finished before this pass
   int now_ = 0;

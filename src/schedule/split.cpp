@@ -21,6 +21,12 @@ struct Piece {
   std::vector<Source> sources;  // inputs, then outputs
 };
 
+// What joins two results of a reduction.
+Op joined_by(Op op) {
+  const bool sums = op == Op::sum_squares || op == Op::sum_products || op == Op::sum_square_diff;
+  return sums ? Op::sum : op;
+}
+
 class Splitter {
  public:
   Splitter(const Kernel& kernel, const KernelShape& shape) : kernel_(kernel), shape_(shape) {
@@ -92,7 +98,7 @@ class Splitter {
     const std::int32_t source =
         add_input(piece, term.type, {Source::kWorkspace, 0, partials}, strides);
     piece.kernel.terms.push_back({.kind = TermKind::kReduce,
-                                  .op = term.op == Op::sum_squares ? Op::sum : term.op,
+                                  .op = joined_by(term.op),
                                   .type = term.type,
                                   .operands = {source, -1, -1},
                                   .level = 1});

@@ -100,6 +100,10 @@ Tiling choose_tile(const Space& space, const TileNeeds& needs) {
     if (transposed >= 0) max_cols = kTransposedCols;
   } else if (row_reduction) {
     tile.row = inner_axis(space, tile.col, Role::kParallel);
+    // Of several reduced axes, kept apart by an operand that varies along one of them (the weights of a group norm),
+    // the inner two make the tile: together they are one long row.
+    const bool nested = tile.col > 0 && space.axes[tile.col - 1].role == Role::kReduce;
+    if (nested && space.axes[tile.col].extent < elements) tile.row = tile.col - 1;
     if (tile.row < 0) tile.row = inner_axis(space, tile.col, Role::kReduce);
     max_cols = std::max(elements, kResidentCols);
     if (space.axes[tile.col].extent > kResidentCols) max_cols = elements;

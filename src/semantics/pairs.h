@@ -3,9 +3,11 @@
 
 #include "semantics/activation.h"
 #include "semantics/arithmetic.h"
+#include "semantics/bits.h"
 #include "semantics/comparison.h"
 #include "semantics/exponential.h"
 #include "semantics/hyperbolic.h"
+#include "semantics/rounding.h"
 
 namespace dvm::semantics {
 
@@ -30,7 +32,7 @@ struct pair_of {
   }
 };
 
-#define PAIR(inner, outer, arity, properties) \
+#define PAIR(inner, outer, arity, set, properties) \
   struct inner##_##outer : pair_of<inner, outer> {};
 #include "isa/pairs.def"
 

@@ -98,7 +98,8 @@ class Machine {
     step.operands = static_cast<std::uint8_t>(operand_count(instruction.op));
     for (int k = 0; k <= step.operands; ++k) {
       const std::uint16_t number = k == 0 ? instruction.dst : instruction.operands[k - 1];
-      const bool accumulator = reduces && (k == 0 || k == 2);
+      const bool accumulator =
+          reduces && (k == 0 || (k == 2 && info(instruction.op).accumulators == 2));
       step.slots[k] = static_cast<std::uint16_t>(k);
       step.element_bytes[k] = static_cast<std::uint8_t>(bytes(program_.slots[number].type));
       places[k] = place(program_.slots[number], at, accumulator && !has_rows ? 0 : r,

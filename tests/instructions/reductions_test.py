@@ -13,7 +13,10 @@ CASES = [
     for name, row in ROWS.items()
     if row["family"] == "reduce"
     for element in row["types"]
+    if row["arity"] == 1
 ]
+# Reductions of two operands, and the elementwise instruction whose sum fusion makes into them.
+OF_TWO = {"sum_products": "mul", "sum_square_diff": "square_diff"}
 SHAPES = [(1, 1), (3, 16), (7, 1), (1, 1009), (37, 53), (500, 3), (3, 5003), (64, 256), (257, 67)]
 HAVE_NO_IDENTITY = {"argmax", "argmin"}
 
@@ -69,6 +72,43 @@ def test_shapes(name, element):
             low, high = (0.9, 1.1) if name == "prod" else (-3, 3)
             array = random.uniform(low, high, shape).astype(array.dtype)
         check(name, array)
+
+
+@pytest.mark.parametrize("element", ["f32", "f64"])
+@pytest.mark.parametrize("name", OF_TWO)
+def test_of_two_operands(name, element):
+    """The second one as large as the first, or a broadcast along either axis, or transposed."""
+    random = np.random.default_rng(5)
+    dtype = reference.dtype_of(element)
+    for m, n in SHAPES:
+        a = random.uniform(-3, 3, (m, n)).astype(dtype)
+        for shape in ((m, n), (m, 1), (1, n), (1, 1), (n, m)):
+            b = random.uniform(-3, 3, shape).astype(dtype)
+            b = b.T if shape == (n, m) and shape != (m, n) else b
+            for axes in ([0], [1], [0, 1]):
+                graph = _core.Graph(name)
+                left = graph.input("a", element, ["m", "n"])
+                right = graph.input(
+                    "b", element, [d if k > 1 else 1 for d, k in zip("mn", b.shape, strict=True)]
+                )
+                graph.output(
+                    graph.reduce("sum", graph.elementwise(OF_TWO[name], [left, right]), axes)
+                )
+                executable = _core.Executable(graph)
+                if min(m, n) > 1:
+                    assert name in executable.explain()["kernels"][0]["ops"]
+                axis = tuple(axes) if len(axes) == 2 else axes[0]
+                wide = [value.astype(np.longdouble) for value in np.broadcast_arrays(a, b)]
+                want = reference.evaluate(name, *wide, axis=axis)
+                size = reference.evaluate(name, *(np.abs(wide[0]), -np.abs(wide[1])), axis=axis)
+                got = executable(a, b)
+                assert (np.abs(got - want) <= np.abs(size) * np.finfo(dtype).eps * 8).all()
+
+
+def test_only_fusion_makes_reductions_of_two_operands():
+    graph = _core.Graph("direct")
+    with pytest.raises(ValueError, match="made by fusion alone"):
+        graph.reduce("sum_products", graph.input("a", "f32", ["n"]), [0])
 
 
 @pytest.mark.parametrize(("name", "element"), CASES)

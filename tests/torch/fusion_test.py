@@ -177,4 +177,4 @@ def test_an_encoder_layer_is_matrix_products_and_one_kernel_between_them():
     norms = [kernel for kernel in account.kernels if "rsqrt" in kernel["ops"]]
     assert len(gelu) == 1
     assert len(norms) == 2
-    assert all(kernel["ops"].count("sum") == 2 for kernel in norms)
+    assert all(sum(op.startswith("sum") for op in kernel["ops"]) == 2 for kernel in norms)

@@ -57,7 +57,8 @@ void arg_inner(const Step& step, Data data) {
     const T* const a = reinterpret_cast<const T*>(at(1));
     auto& index = *reinterpret_cast<std::int64_t*>(at(0));
     T& best = *reinterpret_cast<T*>(at(2));
-    const T extreme = fold_row<Extreme<T, kSmallest>, T>(a, step.inner);
+    const T extreme =
+        fold_row<Extreme<T, kSmallest>>(RowOfOne<Extreme<T, kSmallest>>{a}, step.inner);
     using Rule = Champion<T, kSmallest>;
     if (!Rule::beats(extreme, best) && !Rule::ties(extreme, best)) continue;
     const std::int64_t place = find_first<T, kSmallest>(a, step.inner, extreme);

@@ -89,22 +89,29 @@ void expand(const Step& step, Data data) {
   }
 }
 
-// Reductions of an operand without unit inner stride: gathers it, a piece at a time, and folds the pieces. The index
+// Reductions of operands without unit inner stride: gathers them, a piece at a time, and folds the pieces. The index
 // slot of argmax starts where the piece does.
 void expand_reduction(const Step& step, Data data) {
-  Buffer buffer;
+  Buffer buffer, second;
+  const bool copies_second = step.operands == 2 && step.inner_stride[2] != 0;
   Step part = step;
   for (int k = 0; k < kStepSlots; ++k) part.slots[k] = static_cast<std::uint16_t>(k);
   part.outer = 1;
   part.inner_stride[1] = step.element_bytes[1];
+  if (copies_second) part.inner_stride[2] = step.element_bytes[2];
   for (std::int64_t i = 0; i < step.outer; ++i) {
     for (std::int64_t j = 0; j < step.inner; j += kPiece) {
       part.inner = std::min(kPiece, step.inner - j);
       copy({address(buffer), 0, step.element_bytes[1]},
            {at(step, data, 1, i, j), 0, step.inner_stride[1]}, 1, part.inner,
            step.element_bytes[1]);
-      const std::uintptr_t places[kStepSlots] = {at(step, data, 0, i, j), address(buffer),
-                                                 at(step, data, 2, i, j), at(step, data, 3, i, j)};
+      std::uintptr_t places[kStepSlots] = {at(step, data, 0, i, j), address(buffer),
+                                           at(step, data, 2, i, j), at(step, data, 3, i, j)};
+      if (copies_second) {
+        copy({address(second), 0, step.element_bytes[2]}, {places[2], 0, step.inner_stride[2]}, 1,
+             part.inner, step.element_bytes[2]);
+        places[2] = address(second);
+      }
       step.contiguous(part, places);
     }
   }

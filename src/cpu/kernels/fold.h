@@ -40,6 +40,24 @@ struct SumSquares : Sum<T> {
   }
 };
 
+// Of two operands.
+template <class T>
+struct SumProducts : Sum<T> {
+  template <class V>
+  static V map(const V& a, const V& b) {
+    return a * b;
+  }
+};
+
+template <class T>
+struct SumSquareDiff : Sum<T> {
+  template <class V>
+  static V map(const V& a, const V& b) {
+    const V difference = a - b;
+    return difference * difference;
+  }
+};
+
 template <class T>
 struct Prod : Sum<T> {
   using Value = Wrapping<T>;

@@ -55,7 +55,7 @@ inline __attribute__((always_inline)) void store_lanes(T* at, const Lanes<T>& la
   *reinterpret_cast<Lanes<T>*>(at) = lanes;
 }
 
-/// The first `count` lanes from memory, nothing beyond them being touched; the others from `rest`. 0 <= count < kLanes.
+/// The first `count` lanes from memory, nothing beyond them being touched; the others from `rest`. 0 <= count <= kLanes.
 template <class T>
 inline __attribute__((always_inline)) Lanes<T> load_some_lanes(const T* at, std::int64_t count,
                                                                const Lanes<T>& rest) {
@@ -67,6 +67,22 @@ inline __attribute__((always_inline)) Lanes<T> load_some_lanes(const T* at, std:
   Lanes<T> lanes = rest;
   std::memcpy(&lanes, at, static_cast<std::size_t>(count) * sizeof(T));
   return lanes;
+#endif
+}
+
+/// The first `count` lanes of `lanes`, the others from `rest`. 0 <= count <= kLanes.
+template <class T>
+inline __attribute__((always_inline)) Lanes<T> keep_some_lanes(const Lanes<T>& lanes,
+                                                               std::int64_t count,
+                                                               const Lanes<T>& rest) {
+#ifdef __AVX512BW__
+  const __mmask64 mask = first_bytes(count * static_cast<std::int64_t>(sizeof(T)));
+  return reinterpret_cast<Lanes<T>>(_mm512_mask_mov_epi8(reinterpret_cast<__m512i>(rest), mask,
+                                                         reinterpret_cast<__m512i>(lanes)));
+#else
+  Lanes<T> kept = rest;
+  std::memcpy(&kept, &lanes, static_cast<std::size_t>(count) * sizeof(T));
+  return kept;
 #endif
 }
 

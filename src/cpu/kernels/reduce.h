@@ -18,9 +18,73 @@ inline constexpr std::int64_t kShortRow = 6;
 // Partial results per row that do not wait for each other.
 inline constexpr int kChains = 4;
 
+// A row of elements to be folded: those of one operand,
+template <class F>
+struct RowOfOne {
+  using T = typename F::Value;
+  const T* a;
+  Lanes<T> lanes(std::int64_t i) const { return F::map(load_lanes(a + i)); }
+  // The identity maps to itself, so lanes without an element change nothing.
+  Lanes<T> some(std::int64_t i, std::int64_t count, const Lanes<T>& identity) const {
+    return F::map(load_some_lanes<T>(a + i, count, identity));
+  }
+  T element(std::int64_t i) const { return F::map(a[i]); }
+};
+// or of two, the second of which may be one value for the whole row.
+template <class F, bool kBroadcast>
+struct RowOfTwo {
+  using T = typename F::Value;
+  const T* a;
+  const T* b;
+  Lanes<T> lanes(std::int64_t i) const {
+    return F::map(load_lanes(a + i), kBroadcast ? all_lanes<T>(*b) : load_lanes(b + i));
+  }
+  Lanes<T> some(std::int64_t i, std::int64_t count, const Lanes<T>& identity) const {
+    const Lanes<T> second =
+        kBroadcast ? all_lanes<T>(*b) : load_some_lanes<T>(b + i, count, Lanes<T>{});
+    return keep_some_lanes<T>(F::map(load_some_lanes<T>(a + i, count, Lanes<T>{}), second), count,
+                              identity);
+  }
+  T element(std::int64_t i) const { return F::map(a[i], b[kBroadcast ? 0 : i]); }
+};
+
+// The rows of a tile, from a given one on.
+template <class F>
+struct RowsOfOne {
+  using T = typename F::Value;
+  std::uintptr_t a;
+  std::uintptr_t a_stride;
+  RowsOfOne(const Step& step, Data data)
+      : a(data[step.slots[1]]), a_stride(static_cast<std::uintptr_t>(step.outer_stride[1])) {}
+  RowOfOne<F> row(std::int64_t i) const {
+    return {reinterpret_cast<const T*>(a + static_cast<std::uintptr_t>(i) * a_stride)};
+  }
+  void advance(std::int64_t rows) { a += static_cast<std::uintptr_t>(rows) * a_stride; }
+};
+template <class F, bool kBroadcast>
+struct RowsOfTwo {
+  using T = typename F::Value;
+  std::uintptr_t a, b;
+  std::uintptr_t a_stride, b_stride;
+  RowsOfTwo(const Step& step, Data data)
+      : a(data[step.slots[1]]),
+        b(data[step.slots[2]]),
+        a_stride(static_cast<std::uintptr_t>(step.outer_stride[1])),
+        b_stride(static_cast<std::uintptr_t>(step.outer_stride[2])) {}
+  RowOfTwo<F, kBroadcast> row(std::int64_t i) const {
+    return {reinterpret_cast<const T*>(a + static_cast<std::uintptr_t>(i) * a_stride),
+            reinterpret_cast<const T*>(b + static_cast<std::uintptr_t>(i) * b_stride)};
+  }
+  void advance(std::int64_t rows) {
+    a += static_cast<std::uintptr_t>(rows) * a_stride;
+    b += static_cast<std::uintptr_t>(rows) * b_stride;
+  }
+};
+
 // The lanes of a row, not joined with each other yet.
-template <class F, class T>
-inline __attribute__((always_inline)) Lanes<T> fold_lanes(const T* a, std::int64_t count) {
+template <class F, class Row>
+inline __attribute__((always_inline)) auto fold_lanes(const Row& row, std::int64_t count) {
+  using T = typename F::Value;
   using V = Lanes<T>;
   constexpr std::int64_t kStride = kLanes<T>;
   const V identity = all_lanes<T>(F::identity());
@@ -28,37 +92,27 @@ inline __attribute__((always_inline)) Lanes<T> fold_lanes(const T* a, std::int64
   std::int64_t i = 0;
   for (; i + kChains * kStride <= count; i += kChains * kStride) {
     for (int k = 0; k < kChains; ++k) {
-      chains[k] = F::join(chains[k], F::map(load_lanes(a + i + k * kStride)));
+      chains[k] = F::join(chains[k], row.lanes(i + k * kStride));
     }
   }
   for (; i + kStride <= count; i += kStride) {
-    chains[0] = F::join(chains[0], F::map(load_lanes(a + i)));
+    chains[0] = F::join(chains[0], row.lanes(i));
   }
-  if (i < count) {
-    // The identity maps to itself, so lanes without an element change nothing.
-    chains[1] = F::join(chains[1], F::map(load_some_lanes<T>(a + i, count - i, identity)));
-  }
+  if (i < count) chains[1] = F::join(chains[1], row.some(i, count - i, identity));
   return F::join(F::join(chains[0], chains[1]), F::join(chains[2], chains[3]));
 }
 
-template <class F, class T>
-inline __attribute__((always_inline)) T fold_row(const T* a, std::int64_t count) {
-  return join_lanes<F, T, kLanesBytes>(fold_lanes<F, T>(a, count));
+template <class F, class Row>
+inline __attribute__((always_inline)) auto fold_row(const Row& row, std::int64_t count) {
+  return join_lanes<F, typename F::Value, kLanesBytes>(fold_lanes<F>(row, count));
 }
 
 #ifdef __AVX512BW__
-template <class T>
-inline __attribute__((always_inline)) Lanes<T> load_at_most(const T* at, std::int64_t count,
-                                                            const Lanes<T>& rest) {
-  const __mmask64 mask = first_bytes(count * static_cast<std::int64_t>(sizeof(T)));
-  return reinterpret_cast<Lanes<T>>(
-      _mm512_mask_loadu_epi8(reinterpret_cast<__m512i>(rest), mask, at));
-}
-
 // Joins the lanes of several rows at once: each step interleaves two vectors and joins the halves, so that lanes meet
 // in the same order as in join_lanes.
-template <class F, class T, int kRows>
-inline void fold_rows(T* results, std::uintptr_t a, std::uintptr_t stride, std::int64_t count) {
+template <class F, int kRows, class Rows>
+inline void fold_rows(typename F::Value* results, const Rows& from, std::int64_t count) {
+  using T = typename F::Value;
   using V = Lanes<T>;
   using Index = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   constexpr int kCount = kLanes<T>;
@@ -70,22 +124,21 @@ inline void fold_rows(T* results, std::uintptr_t a, std::uintptr_t stride, std::
   V rows[kRows];
   const auto partial = [&](const auto& fold) {
 #pragma GCC unroll 1
-    for (int k = 0; k < kRows; ++k) {
-      int row = 0;  // k with its bits reversed: interleaving puts the rows in order
-      for (int bit = 1; bit < kRows; bit *= 2) row = row * 2 + ((k & bit) != 0 ? 1 : 0);
-      rows[k] = fold(reinterpret_cast<const T*>(a + stride * static_cast<unsigned>(row)));
+    for (int row = 0; row < kRows; ++row) {
+      int k = 0;  // row with its bits reversed: interleaving puts the rows in order
+      for (int bit = 1; bit < kRows; bit *= 2) k = k * 2 + ((row & bit) != 0 ? 1 : 0);
+      rows[k] = fold(from.row(row));
     }
   };
   const V identity = all_lanes<T>(F::identity());
   if (count <= kCount) {
-    partial([&](const T* row) { return F::map(load_at_most<T>(row, count, identity)); });
+    partial([&](const auto& row) { return row.some(0, count, identity); });
   } else if (count <= 2 * kCount) {
-    partial([&](const T* row) {
-      return F::join(F::map(load_lanes(row)),
-                     F::map(load_at_most<T>(row + kCount, count - kCount, identity)));
+    partial([&](const auto& row) {
+      return F::join(row.lanes(0), row.some(kCount, count - kCount, identity));
     });
   } else {
-    partial([&](const T* row) { return fold_lanes<F, T>(row, count); });
+    partial([&](const auto& row) { return fold_lanes<F>(row, count); });
   }
   for (int left = kRows; left > 1; left /= 2) {
     for (int k = 0; k < left / 2; ++k) {
@@ -103,13 +156,13 @@ inline void fold_rows(T* results, std::uintptr_t a, std::uintptr_t stride, std::
 #endif
 
 // Rows too short for vectors: several at a time, each in a register of its own.
-template <class F, class T>
-inline void fold_short_rows(T* results, const T* a, std::int64_t stride, std::int64_t count) {
+template <class F, class Rows>
+inline void fold_short_rows(typename F::Value* results, const Rows& rows, std::int64_t count) {
   constexpr int kRows = 8;
-  T parts[kRows];
+  typename F::Value parts[kRows];
   for (int r = 0; r < kRows; ++r) parts[r] = F::identity();
   for (std::int64_t j = 0; j < count; ++j) {
-    for (int r = 0; r < kRows; ++r) parts[r] = F::join(parts[r], F::map(a[r * stride + j]));
+    for (int r = 0; r < kRows; ++r) parts[r] = F::join(parts[r], rows.row(r).element(j));
   }
   for (int r = 0; r < kRows; ++r) results[r] = parts[r];
 }
@@ -121,97 +174,95 @@ inline void fold_into(std::uintptr_t accumulator, T value) {
 }
 
 // Folds rows `kRows` at a time by `fold` as long as there are so many.
-template <class F, int kRows, class Fold>
+template <class F, int kRows, class Rows, class Fold>
 inline __attribute__((always_inline)) void fold_groups(const Step& step, std::uintptr_t& dst,
-                                                       std::uintptr_t& a, std::int64_t& rows,
+                                                       Rows& from, std::int64_t& rows,
                                                        const Fold& fold) {
   using T = typename F::Value;
   const auto dst_stride = static_cast<std::uintptr_t>(step.outer_stride[0]);
-  const auto a_stride = static_cast<std::uintptr_t>(step.outer_stride[1]);
   for (; rows >= kRows; rows -= kRows) {
     T results[kRows];
-    fold(results, a);
+    fold(results, from);
+    from.advance(kRows);
     if constexpr (kRows == kLanes<T>) {
       if (dst_stride == sizeof(T)) {
         T* const at = reinterpret_cast<T*>(dst);
         store_lanes(at, F::join(load_lanes(at), load_lanes(results)));
         dst += kLanesBytes;
-        a += a_stride * kRows;
         continue;
       }
     }
     for (int r = 0; r < kRows; ++r)
       fold_into<F, T>(dst + dst_stride * static_cast<unsigned>(r), results[r]);
     dst += dst_stride * kRows;
-    a += a_stride * kRows;
   }
 }
 
-template <class F>
+template <class F, class Rows = RowsOfOne<F>>
 void fold_inner(const Step& step, Data data) {
   using T = typename F::Value;
   if constexpr (F::kChecksNan) {
     if (!has_nan<T>(step, data)) return fold_inner<typename F::IfNoNan>(step, data);
   }
-  std::uintptr_t dst = data[step.slots[0]], a = data[step.slots[1]];
-  [[maybe_unused]] const auto stride = static_cast<std::uintptr_t>(step.outer_stride[1]);
+  std::uintptr_t dst = data[step.slots[0]];
+  Rows from(step, data);
   std::int64_t rows = step.outer;
   if (step.inner <= kShortRow) {
-    fold_groups<F, 8>(step, dst, a, rows, [&](T* results, std::uintptr_t from) {
-      fold_short_rows<F, T>(results, reinterpret_cast<const T*>(from),
-                            step.outer_stride[1] / static_cast<std::int64_t>(sizeof(T)),
-                            step.inner);
+    fold_groups<F, 8>(step, dst, from, rows, [&](T* results, const Rows& first) {
+      fold_short_rows<F>(results, first, step.inner);
     });
   }
 #ifdef __AVX512BW__
   if constexpr (sizeof(T) >= 4) {
-    fold_groups<F, kLanes<T>>(step, dst, a, rows, [&](T* results, std::uintptr_t from) {
-      fold_rows<F, T, kLanes<T>>(results, from, stride, step.inner);
+    fold_groups<F, kLanes<T>>(step, dst, from, rows, [&](T* results, const Rows& first) {
+      fold_rows<F, kLanes<T>>(results, first, step.inner);
     });
-    fold_groups<F, 4>(step, dst, a, rows, [&](T* results, std::uintptr_t from) {
-      fold_rows<F, T, 4>(results, from, stride, step.inner);
+    fold_groups<F, 4>(step, dst, from, rows, [&](T* results, const Rows& first) {
+      fold_rows<F, 4>(results, first, step.inner);
     });
   }
 #endif
-  fold_groups<F, 1>(step, dst, a, rows, [&](T* results, std::uintptr_t from) {
-    *results = fold_row<F, T>(reinterpret_cast<const T*>(from), step.inner);
+  fold_groups<F, 1>(step, dst, from, rows, [&](T* results, const Rows& first) {
+    *results = fold_row<F>(first.row(0), step.inner);
   });
 }
 
 // Some vectors of columns at a time; even and odd rows apart. `some` is the width of the last vector.
-template <class F, class T, int kWidth>
-inline __attribute__((always_inline)) void fold_columns(T* dst, const T* a, std::int64_t stride,
-                                                        std::int64_t rows, std::int64_t some) {
+template <class F, int kWidth, class Rows>
+inline __attribute__((always_inline)) void fold_columns(typename F::Value* dst, const Rows& from,
+                                                        std::int64_t first, std::int64_t rows,
+                                                        std::int64_t some) {
+  using T = typename F::Value;
   using V = Lanes<T>;
   const V identity = all_lanes<T>(F::identity());
-  const auto load = [&](const T* at) {
-    return some == kLanes<T> ? load_lanes(at) : load_some_lanes<T>(at, some, identity);
+  const auto load = [&](const auto& row, int k) {
+    const std::int64_t at = first + k * kLanes<T>;
+    return some == kLanes<T> ? row.lanes(at) : row.some(at, some, identity);
   };
   V even[kWidth];
-  for (int k = 0; k < kWidth; ++k) even[k] = F::map(load(a + k * kLanes<T>));
+  for (int k = 0; k < kWidth; ++k) even[k] = load(from.row(0), k);
   if (rows > 1) {
     V odd[kWidth];
-    for (int k = 0; k < kWidth; ++k) odd[k] = F::map(load(a + stride + k * kLanes<T>));
+    for (int k = 0; k < kWidth; ++k) odd[k] = load(from.row(1), k);
     std::int64_t i = 2;
     for (; i + 2 <= rows; i += 2) {
+      const auto one = from.row(i), other = from.row(i + 1);
       for (int k = 0; k < kWidth; ++k) {
-        even[k] = F::join(even[k], F::map(load(a + i * stride + k * kLanes<T>)));
-        odd[k] = F::join(odd[k], F::map(load(a + (i + 1) * stride + k * kLanes<T>)));
+        even[k] = F::join(even[k], load(one, k));
+        odd[k] = F::join(odd[k], load(other, k));
       }
     }
     if (i < rows) {
-      for (int k = 0; k < kWidth; ++k)
-        even[k] = F::join(even[k], F::map(load(a + i * stride + k * kLanes<T>)));
+      for (int k = 0; k < kWidth; ++k) even[k] = F::join(even[k], load(from.row(i), k));
     }
     for (int k = 0; k < kWidth; ++k) even[k] = F::join(even[k], odd[k]);
   }
   for (int k = 0; k < kWidth; ++k) {
-    T* const at = dst + k * kLanes<T>;
-    const V result = F::join(load(at), even[k]);
+    T* const at = dst + first + k * kLanes<T>;
     if (some == kLanes<T>) {
-      store_lanes(at, result);
+      store_lanes(at, F::join(load_lanes(at), even[k]));
     } else {
-      store_some_lanes<T>(at, some, result);
+      store_some_lanes<T>(at, some, F::join(load_some_lanes<T>(at, some, identity), even[k]));
     }
   }
 }
@@ -240,7 +291,7 @@ inline std::int64_t fold_short_columns(T* dst, const T* a, std::int64_t rows, st
   return groups * kLanes<T>;
 }
 
-template <class F>
+template <class F, class Rows = RowsOfOne<F>>
 void fold_outer(const Step& step, Data data) {
   using T = typename F::Value;
   if constexpr (F::kChecksNan) {
@@ -248,22 +299,22 @@ void fold_outer(const Step& step, Data data) {
   }
   constexpr int kWidth = 4;
   T* dst = reinterpret_cast<T*>(data[step.slots[0]]);
-  const T* a = reinterpret_cast<const T*>(data[step.slots[1]]);
-  const std::int64_t stride = step.outer_stride[1] / static_cast<std::int64_t>(sizeof(T));
+  Rows from(step, data);
   std::int64_t rows = step.outer;
-  if (stride == step.inner) {
-    const std::int64_t done = fold_short_columns<F, T>(dst, a, rows, step.inner);
-    a += done * stride;
-    rows -= done;
+  if constexpr (std::is_same_v<Rows, RowsOfOne<F>>) {
+    if (step.outer_stride[1] == step.inner * static_cast<std::int64_t>(sizeof(T))) {
+      const std::int64_t done = fold_short_columns<F, T>(dst, from.row(0).a, rows, step.inner);
+      from.advance(done);
+      rows -= done;
+    }
   }
   if (rows == 0) return;
   std::int64_t j = 0;
-  for (; j + kWidth * kLanes<T> <= step.inner; j += kWidth * kLanes<T>) {
-    fold_columns<F, T, kWidth>(dst + j, a + j, stride, rows, kLanes<T>);
-  }
+  for (; j + kWidth * kLanes<T> <= step.inner; j += kWidth * kLanes<T>)
+    fold_columns<F, kWidth>(dst, from, j, rows, kLanes<T>);
   for (; j + kLanes<T> <= step.inner; j += kLanes<T>)
-    fold_columns<F, T, 1>(dst + j, a + j, stride, rows, kLanes<T>);
-  if (j < step.inner) fold_columns<F, T, 1>(dst + j, a + j, stride, rows, step.inner - j);
+    fold_columns<F, 1>(dst, from, j, rows, kLanes<T>);
+  if (j < step.inner) fold_columns<F, 1>(dst, from, j, rows, step.inner - j);
 }
 
 }  // namespace dvm::cpu
