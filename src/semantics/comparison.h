@@ -79,12 +79,14 @@ struct select {
 
 // The order of the comparisons makes a nan in either operand the result: a comparison with it is false, and each
 // of the two forms then hands on its second operand.
+// A comparison with nan is false and gives the operand on the right, in one machine instruction. What is left to check
+// is the other one: b, because it often is a number for the whole loop, and the check is then made once.
 struct maximum {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
-    const T larger = a > b ? a : b;
+    const T larger = b > a ? b : a;
     if constexpr (is_float<T>)
-      return a != a ? a : larger;
+      return b != b ? b : larger;
     else
       return larger;
   }
@@ -92,9 +94,9 @@ struct maximum {
 struct minimum {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
-    const T smaller = a < b ? a : b;
+    const T smaller = b < a ? b : a;
     if constexpr (is_float<T>)
-      return a != a ? a : smaller;
+      return b != b ? b : smaller;
     else
       return smaller;
   }
@@ -102,9 +104,9 @@ struct minimum {
 struct fmax {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
-    const T larger = b > a ? b : a;
+    const T larger = a > b ? a : b;
     if constexpr (is_float<T>)
-      return a != a ? b : larger;
+      return b != b ? a : larger;
     else
       return larger;
   }
@@ -112,9 +114,9 @@ struct fmax {
 struct fmin {
   template <class T>
   DVM_HD T operator()(T a, T b) const {
-    const T smaller = b < a ? b : a;
+    const T smaller = a < b ? a : b;
     if constexpr (is_float<T>)
-      return a != a ? b : smaller;
+      return b != b ? a : smaller;
     else
       return smaller;
   }
@@ -122,7 +124,12 @@ struct fmin {
 struct clamp {
   template <class T>
   DVM_HD T operator()(T a, T b, T c) const {
-    return minimum{}(maximum{}(a, b), c);
+    const T raised = b > a ? b : a;
+    const T clamped = c < raised ? c : raised;
+    if constexpr (is_float<T>)
+      return (b != b) | (c != c) ? b + c : clamped;
+    else
+      return clamped;
   }
 };
 struct relu {
