@@ -5,8 +5,6 @@ needs gradients), and each of these becomes one Python function around the core'
 from __future__ import annotations
 
 import functools
-import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,16 +12,11 @@ from torch import fx
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
 
-from dvm import _core
-from dvm.torch import report
+from dvm.flow.function import Function
 from dvm.torch.decompositions import decompositions
-from dvm.torch.emit import Emitter, Run
+from dvm.torch.lower import lower
 from dvm.torch.options import Options
-from dvm.torch.partition import Fallback, partition
-from dvm.torch.segment import compile_segment
-from dvm.torch.simplify import simplify
-
-log = logging.getLogger("dvm.torch")
+from dvm.torch.partition import Fallback
 
 
 def dvm(
@@ -44,7 +37,7 @@ def dvm(
 
 @functools.cache
 def _aot(options: Options) -> Callable[..., Any]:
-    def compiler(kind: str) -> Callable[[fx.GraphModule, Sequence[Any]], Run]:
+    def compiler(kind: str) -> Callable[[fx.GraphModule, Sequence[Any]], Function]:
         return functools.partial(compile_graph, kind=kind, options=options)
 
     backend: Callable[..., Any] = aot_autograd(
@@ -58,36 +51,13 @@ def _aot(options: Options) -> Callable[..., Any]:
 
 def compile_graph(
     gm: fx.GraphModule, example_inputs: Sequence[Any], *, kind: str, options: Options
-) -> Run:
+) -> Function:
     """Compiles one functional ATen graph into a function that takes its arguments in a list and empties it."""
-    start = time.perf_counter()
-    graph = gm.graph
-    simplify(graph)
-    part = partition(graph, options.numerics)
-    if options.strict and part.fallbacks:
-        raise RuntimeError(_refusal(part.fallbacks))
-    known: dict[str, _core.Executable] = {}
-    segments = {
-        at: compile_segment(part, segment, kind, known)
-        for at, segment in sorted(part.segments.items())
-        if segment.outputs
-    }
-    run, source = Emitter(gm, graph, part, segments).function()
-    seconds = time.perf_counter() - start
-    compiled = list(segments.values())
-    report.add(report.Compilation(kind, compiled, part.fallbacks, source, seconds))
-    _count(kind, len(compiled), part.fallbacks)
-    log.info(
-        "compiled a %s graph of %d nodes in %.1f ms: %d segments, %d operations in torch",
-        kind, len(graph.nodes), seconds * 1e3, len(compiled), len(part.fallbacks),
-    )  # fmt: skip
-    log.debug("%s", source)
-    return run
-
-
-def _refusal(fallbacks: Sequence[Fallback]) -> str:
-    lines = [f"  {fallback.name}: {fallback.reason}, at {fallback.line}" for fallback in fallbacks]
-    return "\n".join(["[dvm] strict, but these operations would run in torch:", *lines])
+    lowered = lower(gm, kind, options)
+    compilation = lowered.compilation
+    _count(kind, len(compilation.segments), compilation.fallbacks)
+    lowered.run._boxed_call = True  # type: ignore[attr-defined]
+    return lowered.run
 
 
 def _count(kind: str, segments: int, fallbacks: Sequence[Fallback]) -> None:

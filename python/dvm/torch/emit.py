@@ -1,5 +1,5 @@
-"""Writes the Python function that runs a partitioned graph: segment, torch operations, segment, ... in a straight
-line, each tensor deleted after its last use. All that a call need not decide again is decided here.
+"""Turns a partitioned graph into a Flow (dvm.flow): segment, torch operations, segment, ... in a straight line, each
+tensor let go of after its last use.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import keyword
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,31 +15,31 @@ import sympy
 import torch
 from torch import fx
 
+from dvm import _core
+from dvm.flow.arithmetic import parse
+from dvm.flow.steps import (
+    Argument,
+    Call,
+    Compute,
+    Expression,
+    Fill,
+    Flow,
+    Held,
+    Item,
+    Name,
+    Restride,
+    Run,
+    Size,
+    Update,
+    Word,
+    tidy,
+)
 from dvm.torch.partition import Partition, Role, packet_name
 from dvm.torch.segment import Compiled
 from dvm.torch.symbols import expression, python_text
 
 aten = torch.ops.aten
 
-# Where torch has a method or function for an overload, it is half a microsecond faster to call.
-_METHODS: dict[Any, str] = {
-    # Not `view`: should an operation of torch's lay out its result otherwise than it promised, this copies.
-    aten.view.default: "reshape",
-    aten.t.default: "t",
-    aten.transpose.int: "transpose",
-    aten.permute.default: "permute",
-    aten.expand.default: "expand",
-    aten.unsqueeze.default: "unsqueeze",
-    aten.squeeze.dim: "squeeze",
-    aten.select.int: "select",
-}
-_FUNCTIONS: dict[Any, Callable[..., Any]] = {
-    aten.mm.default: torch.mm,
-    aten.bmm.default: torch.bmm,
-    aten.addmm.default: torch.addmm,
-    aten.linear.default: torch.nn.functional.linear,
-    aten._unsafe_view.default: torch.Tensor.reshape,
-}
 _SIGNS: dict[Any, str] = {
     operator.add: "+",
     operator.sub: "-",
@@ -47,43 +47,73 @@ _SIGNS: dict[Any, str] = {
     operator.floordiv: "//",
     operator.truediv: "/",
     operator.mod: "%",
+    operator.eq: "==",
+    operator.ne: "!=",
+    operator.lt: "<",
+    operator.le: "<=",
+    operator.gt: ">",
+    operator.ge: ">=",
 }
-
-Run = Callable[[list[Any]], Any]
+_ARITHMETIC: dict[Any, str] = {
+    torch.sym_max: "max",
+    torch.sym_min: "min",
+    torch.sym_float: "float",
+    torch.sym_int: "int",
+    math.floor: "math.floor",
+    math.ceil: "math.ceil",
+    math.trunc: "math.trunc",
+    math.sqrt: "math.sqrt",
+    getattr(torch, "_sym_sqrt", None): "math.sqrt",
+    operator.neg: "-",
+}
+_POSITIONS = (
+    aten.arange.default,
+    aten.arange.start,
+    aten.arange.start_step,
+    torch.ops.prims.iota.default,
+)
 
 
 @dataclass
-class Statement:
-    """A line of the function: what it reads, and the one variable it is for if it may be left out without it."""
+class Emitted:
+    """A Flow with what it needs to run: an Executable for each of its Graphs, and its constants."""
 
-    text: str
-    reads: set[str]
-    makes: str | None = None
+    flow: Flow
+    executables: list[_core.Executable]
+    constants: dict[str, Any]
 
 
 class Emitter:
-    """The source of one function and the objects it names."""
+    """The Flow of one graph under construction."""
 
     def __init__(
         self,
         module: fx.GraphModule,
-        graph: fx.Graph,
         part: Partition,
-        segments: dict[int, Compiled],
+        segments: Mapping[int, Compiled],
+        lifted: Mapping[fx.Node, Any] | None = None,
+        updates: Iterable[tuple[fx.Node, fx.Node]] = (),
     ) -> None:
+        """`lifted` are placeholders that are no arguments, with what they stand for; `updates` are pairs of a tensor
+        and what is copied into it at the end."""
         self.module = module  # holds the constants that the graph names
-        self.graph = graph
+        self.graph = module.graph
         self.part = part
         self.segments = segments
-        self.statements: list[Statement] = []
-        self.scope: dict[str, Any] = {
-            "math": math, "torch": torch, "empty_strided": torch.empty_strided, "restride": _restride
-        }  # fmt: skip
+        self.lifted = lifted or {}
+        self.updates = updates
+        self.flow = Flow([], [], [])
+        self.executables: dict[
+            _core.Executable, int
+        ] = {}  # with the number of its Graph in the Flow
+        self.constants: dict[str, Any] = {}
         self.names: dict[fx.Node, str] = {}
-        self.symbols: dict[str, str] = {}  # symbol -> the code of its value
-        self.reads: set[str] = set()
+        self.taken: set[str] = set()  # names of variables
+        self.symbols: dict[str, str] = {}  # symbol -> the variable of its value
+        self.held: dict[fx.Node, Held] = {}  # what the graph names besides tensors
 
-    def function(self) -> tuple[Run, str]:
+    def emit(self, returns: Any) -> Emitted:
+        """The Flow that returns `returns`, nodes and plain values in any nesting."""
         placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
         self._prologue(placeholders)
         phases: dict[int, list[fx.Node]] = {}
@@ -96,13 +126,15 @@ class Emitter:
                 self._segment(time, self.segments[time])
             for node in phases.get(time, ()):
                 self._torch(node)
-        output = next(node for node in self.graph.nodes if node.op == "output")
-        self._statement(f"return {self._code(output.args[0])}")
-        source = self._source(placeholders)
-        exec(compile(source, "<dvm>", "exec"), self.scope)  # noqa: S102 - our own source
-        run: Run = self.scope["run"]
-        run._boxed_call = True  # type: ignore[attr-defined]
-        return run, source
+        for target, source in self.updates:
+            self.flow.steps.append(Update(self._name(target), self._name(source)))
+        self.flow.returns = self._argument(returns)
+        tensors = {
+            name for node, name in self.names.items()
+            if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
+        }  # fmt: skip
+        tidy(self.flow, tensors)
+        return Emitted(self.flow, list(self.executables), self.constants)
 
     def _runs_in_torch(self, node: fx.Node) -> bool:
         role = self.part.roles[node]
@@ -112,16 +144,24 @@ class Emitter:
             return False
         return role is not Role.COPY or self.part.times[node] % 2 != 0
 
-    # Statements.
+    # Steps.
 
     def _prologue(self, placeholders: list[fx.Node]) -> None:
         for node in placeholders:
             name = self._name(node)
+            if node in self.lifted:
+                self._constant(name, self.lifted[node])
+                continue
+            self.flow.inputs.append(name)
             value = node.meta.get("val")
             if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
                 self.symbols.setdefault(str(value.node.expr), name)
         for node in placeholders:
             self._learn_sizes(node)
+
+    def _constant(self, name: str, value: Any) -> None:
+        self.flow.constants.append(name)
+        self.constants[name] = value
 
     def _learn_sizes(self, node: fx.Node) -> None:
         """Takes from the shape of a tensor the symbols that nothing else has told."""
@@ -133,187 +173,164 @@ class Emitter:
         for axis, size in enumerate(value.shape):
             symbol = expression(size)
             if symbol.is_Symbol and str(symbol) not in self.symbols:
-                variable = f"size_{symbol}"
+                variable = self._unique(f"size_{symbol}")
                 self.symbols[str(symbol)] = variable
-                self.reads.add(self._name(node))
-                self._statement(f"{variable} = {self._name(node)}.size({axis})", variable)
+                self.flow.steps.append(Size(self._name(node), axis, variable))
 
     def _segment(self, time: int, compiled: Compiled) -> None:
-        kernel = f"segment_{time // 2}"
-        self.scope[kernel] = compiled.executable
-        arguments = [self._name(node) for node in compiled.tensors]
+        arguments: list[Argument] = [Name(self._name(node)) for node in compiled.tensors]
         for symbol in compiled.sizes:
             expr = self.part.builder.symbols.opaque.get(symbol, sympy.Symbol(symbol))
             arguments.append(self._expression(expr))
         for node in compiled.numbers:
             whole = isinstance(node.meta["val"], torch.SymInt)
-            arguments.append(self._code(node) if whole else f"float({self._code(node)})")
-        self.reads.update(self.names[node] for node in compiled.tensors)
-        results = ", ".join(self._name(node) for node in compiled.outputs)
-        self._statement(f"{results} = {kernel}({', '.join(arguments)})")
+            name = self._name(node)
+            arguments.append(Name(name) if whole else Expression(f"float({name})"))
+        results = [self._name(node) for node in compiled.outputs]
+        graph = self._graph(compiled.executable)
+        self.flow.steps.append(Run(f"segment_{time // 2}", graph, arguments, results))
         for node in compiled.copied:
-            name, value = self._name(node), node.meta["val"]
-            self.reads.add(name)
+            value = node.meta["val"]
             shape, strides = self._sizes(value.shape), self._sizes(value.stride())
-            self._statement(f"{name} = restride({name}, {shape}, {strides})")
+            self.flow.steps.append(Restride(self._name(node), shape, strides))
+
+    def _graph(self, executable: _core.Executable) -> int:
+        if executable not in self.executables:
+            self.executables[executable] = len(self.flow.graphs)
+            self.flow.graphs.append(str(executable.graph))
+        return self.executables[executable]
 
     def _torch(self, node: fx.Node) -> None:
-        name = self._name(node)
-        if self.part.roles[node] is Role.CREATED and self._fills(node):
+        role = self.part.roles[node]
+        if node.op == "get_attr":
+            self._attribute(node)
+        elif role is Role.CREATED and node.target not in _POSITIONS:
             value = node.meta["val"]
-            number = self._filling(node)
             shape, strides = self._sizes(value.shape), self._sizes(value.stride())
-            self.scope[f"{name}_dtype"] = value.dtype
-            made = f"empty_strided({shape}, {strides}, dtype={name}_dtype)"
-            self._statement(f"{name} = {made}.fill_({number})")
-            return
-        view = self.part.roles[node] in (Role.VIEW, Role.COPY, Role.RESULT)
-        self._statement(f"{name} = {self._call(node)}", name if view else None)
+            dtype = str(value.dtype).removeprefix("torch.")
+            fill = Fill(shape, strides, dtype, self._filling(node), self._name(node))
+            self.flow.steps.append(fill)
+        elif node.target is operator.getitem and isinstance(node.args[1], int):
+            self.flow.steps.append(Item(self._name(node.args[0]), node.args[1], self._name(node)))
+        else:
+            self._call(node, optional=role in (Role.VIEW, Role.COPY, Role.RESULT))
         self._learn_sizes(node)
 
-    def _fills(self, node: fx.Node) -> bool:
-        return node.target not in _POSITIONS
+    def _attribute(self, node: fx.Node) -> None:
+        value = _attribute(self.module, node)
+        if isinstance(value, torch.Tensor):
+            self._constant(self._name(node), value)
+        else:
+            self.held[node] = Held(value)
 
-    def _filling(self, node: fx.Node) -> str:
+    def _filling(self, node: fx.Node) -> Argument:
         """The number that a creating operation fills its tensor with."""
         packet = packet_name(node)
         if "zero" in packet:
-            return "0"
+            return 0
         if "ones" in packet:
-            return "1"
+            return 1
         place = {"scalar_tensor": 0, "full": 1, "full_like": 1, "fill": 1, "new_full": 2}[packet]
-        return self._code(node.args[place])
+        return self._argument(node.args[place])
 
-    def _call(self, node: fx.Node) -> str:
-        if node.op == "get_attr":
-            self.scope[f"{node.name}_attribute"] = _attribute(self.module, node)
-            return f"{node.name}_attribute"
+    def _call(self, node: fx.Node, *, optional: bool) -> None:
         if node.op == "call_module" or node.op == "call_method":
             raise NotImplementedError(f"[dvm] a graph with a {node.op} is not an ATen graph")
-        arguments = [self._code(argument) for argument in node.args]
-        named = [f"{key}={self._code(value)}" for key, value in node.kwargs.items()]
+        result = self._name(node)
+        arithmetic = self._arithmetic(node) if self.part.roles[node] is Role.NUMBER else None
+        if arithmetic is not None:
+            self.flow.steps.append(Compute(arithmetic, result))
+            return
         target: Any = node.target
-        method = _METHODS.get(target)
-        if method is not None and not named:
-            return f"{arguments[0]}.{method}({', '.join(arguments[1:])})"
-        sign = _SIGNS.get(target)
-        if sign is not None and len(arguments) == 2:
-            return f"{arguments[0]} {sign} {arguments[1]}"
-        target = _FUNCTIONS.get(target, target)
-        if isinstance(target, torch._ops.OpOverload):
-            target = target._op if _plain(target) else target
-        function = f"{node.name}_function"
-        self.scope[function] = target
-        return f"{function}({', '.join([*arguments, *named])})"
+        operation: str | Held = Held(target)
+        if isinstance(target, torch._ops.OpOverload) and target.namespace in ("aten", "prims"):
+            operation = f"{target._schema.name}.{target._overloadname}"
+        arguments = [self._argument(argument) for argument in node.args]
+        named = {key: self._argument(value) for key, value in node.kwargs.items()}
+        self.flow.steps.append(Call(operation, arguments, named, result, optional))
 
-    # Code of values.
+    def _arithmetic(self, node: fx.Node) -> Expression | None:
+        """What a node between numbers computes, if it can be written down."""
+        operands = [_number_text(self._argument(argument)) for argument in node.args]
+        if node.kwargs or None in operands:
+            return None
+        target: Any = node.target
+        sign, function = _SIGNS.get(target), _ARITHMETIC.get(target)
+        if sign is not None and len(operands) == 2:
+            return Expression(f"{operands[0]} {sign} {operands[1]}")
+        if function is not None:
+            return Expression(f"{function}({', '.join(map(str, operands))})")
+        return None
 
-    def _name(self, node: fx.Node) -> str:
+    # Arguments.
+
+    def _name(self, node: Any) -> str:
         name = self.names.get(node)
         if name is None:
-            name = node.name + "_" if keyword.iskeyword(node.name) else node.name
-            self.names[node] = name
+            name = self.names[node] = self._unique(node.name)
         return name
 
-    def _code(self, value: Any) -> str:
-        if isinstance(value, fx.Node):
-            self.reads.add(self._name(value))
-            return self._name(value)
-        if isinstance(value, tuple | list):
-            inside = ", ".join(self._code(item) for item in value)
-            if isinstance(value, list):
-                return f"[{inside}]"
-            return f"({inside},)" if len(value) == 1 else f"({inside})"
-        if isinstance(value, dict):
-            return "{" + ", ".join(f"{k!r}: {self._code(v)}" for k, v in value.items()) + "}"
-        if isinstance(value, slice):
-            parts = (self._code(part) for part in (value.start, value.stop, value.step))
-            return f"slice({', '.join(parts)})"
-        if value is None or isinstance(value, bool | int | str):
-            return repr(value)
-        if isinstance(value, float):
-            return repr(value) if value - value == 0 else f"float({str(value)!r})"
-        if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
-            return self._expression(value.node.expr)
-        constant = f"constant_{len(self.scope)}"
-        self.scope[constant] = value
-        return constant
+    def _unique(self, name: str) -> str:
+        while name in self.taken or keyword.iskeyword(name) or name.startswith("__"):
+            name = name.lstrip("_") + "_"
+        self.taken.add(name)
+        return name
 
-    def _sizes(self, sizes: Iterable[int | torch.SymInt]) -> str:
-        return self._code(tuple(sizes))
+    def _argument(self, value: Any) -> Argument:
+        match value:
+            case fx.Node():
+                return self.held.get(value) or Name(self._name(value))
+            case list():  # fx's own lists among them
+                return [self._argument(item) for item in value]
+            case tuple():
+                return tuple(self._argument(item) for item in value)
+            case dict():
+                return {key: self._argument(item) for key, item in value.items()}
+            case slice():
+                return slice(*map(self._argument, (value.start, value.stop, value.step)))
+            case None | bool() | int() | float() | complex() | str():
+                return value
+            case torch.SymInt() | torch.SymFloat() | torch.SymBool():
+                return self._expression(value.node.expr)
+            case torch.device():
+                return Word("device", str(value))
+            case torch.dtype() | torch.layout() | torch.memory_format():
+                return Word(type(value).__name__, str(value).removeprefix("torch."))
+            case _:
+                return Held(value)
 
-    def _expression(self, expr: sympy.Expr) -> str:
+    def _sizes(self, sizes: Iterable[int | torch.SymInt]) -> list[Argument]:
+        return [self._argument(size) for size in sizes]
+
+    def _expression(self, expr: sympy.Expr) -> Argument:
         code = {}
         for symbol in expr.free_symbols:
             variable = self.symbols.get(str(symbol))
             if variable is None:
                 raise NotImplementedError(f"[dvm] no argument tells the size {symbol}")
-            self.reads.add(variable)
             code[symbol] = sympy.Symbol(variable, integer=True)
         if expr.is_Symbol:
-            return str(code[expr])
-        return f"({python_text(expr.xreplace(code))})"
-
-    # The text of the function.
-
-    def _statement(self, text: str, makes: str | None = None) -> None:
-        self.statements.append(Statement(text, self.reads, makes))
-        self.reads = set()
-
-    def _needed(self) -> list[Statement]:
-        """The statements without those whose results nothing reads."""
-        needed: list[Statement] = []
-        read: set[str] = set()
-        for statement in reversed(self.statements):
-            if statement.makes is None or statement.makes in read:
-                needed.append(statement)
-                read |= statement.reads
-        return needed[::-1]
-
-    def _source(self, placeholders: list[fx.Node]) -> str:
-        statements = self._needed()
-        last = {
-            name: number for number, statement in enumerate(statements) for name in statement.reads
-        }
-        dying: dict[int, list[str]] = {}
-        tensors = {
-            name for node, name in self.names.items()
-            if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
-        }  # fmt: skip
-        for name, number in last.items():
-            if name in tensors and number < len(statements) - 1:
-                dying.setdefault(number, []).append(name)
-        text = ["def run(args):"]
-        if placeholders:
-            names = ", ".join(self.names[node] for node in placeholders)
-            text.append(f"    {names}, = args")
-        text.append("    args.clear()")
-        for number, statement in enumerate(statements):
-            text.append(f"    {statement.text}")
-            if number in dying:
-                text.append(f"    del {', '.join(sorted(dying[number]))}")
-        return "\n".join(text) + "\n"
+            return Name(str(code[expr]))
+        text = python_text(expr.xreplace(code))
+        parse(text)  # what the Flow could not compute is said here and now
+        return Expression(text)
 
 
-_POSITIONS = (
-    aten.arange.default,
-    aten.arange.start,
-    aten.arange.start_step,
-    torch.ops.prims.iota.default,
-)
-
-
-def _plain(overload: torch._ops.OpOverload) -> bool:
-    """Whether torch's own function may be called past its Python wrapper."""
-    return overload.namespace == "aten"
+def _number_text(argument: Argument) -> str | None:
+    match argument:
+        case Name(text=text):
+            return text
+        case Expression(text=text):
+            return f"({text})"
+        case bool() | int():
+            return repr(argument)
+        case float() if argument - argument == 0:
+            return repr(argument)
+        case _:
+            return None
 
 
 def _attribute(module: Any, node: fx.Node) -> Any:
     for part in str(node.target).split("."):
         module = getattr(module, part)
     return module
-
-
-def _restride(tensor: torch.Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
-    """A copy with the strides that torch expects and the core does not write."""
-    return torch.empty_strided(shape, strides, dtype=tensor.dtype).copy_(tensor)

@@ -1,0 +1,225 @@
+"""The steps of a Flow and what they are made of: plain values, which json_form.py turns into JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dvm.flow.arithmetic import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a variable holds."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Arithmetic on the sizes and numbers that variables hold (arithmetic.py)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A constant that frameworks have a name for: Word("dtype", "float32")."""
+
+    kind: str  # "dtype", "device", "layout" or "memory_format"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An object of this process, which no file can hold."""
+
+    value: Any
+
+
+# Besides the above: None, bool, int, float, complex, str, and lists, tuples, dicts and slices of arguments.
+Argument = Any
+
+
+@dataclass(slots=True)
+class Run:
+    """Calls an Executable, that of `graphs[graph]`."""
+
+    kernel: str  # its name in the code
+    graph: int
+    arguments: list[Argument]
+    results: list[str]
+
+
+@dataclass(slots=True)
+class Call:
+    """Calls an operation of torch's by its qualified name, `aten::add.Tensor`, or any function that is held."""
+
+    operation: str | Held
+    arguments: list[Argument]
+    named: dict[str, Argument]
+    result: str
+    optional: bool = False  # it only makes another way to look at its operand
+
+
+@dataclass(slots=True)
+class Item:
+    """Takes one of several results."""
+
+    source: str
+    index: int
+    result: str
+
+
+@dataclass(slots=True)
+class Fill:
+    """Makes a tensor with the same number everywhere."""
+
+    shape: list[Argument]
+    strides: list[Argument]
+    dtype: str
+    number: Argument
+    result: str
+
+
+@dataclass(slots=True)
+class Restride:
+    """Copies a tensor into other strides than an Executable can write."""
+
+    name: str
+    shape: list[Argument]
+    strides: list[Argument]
+
+
+@dataclass(slots=True)
+class Size:
+    """Reads a size of a tensor."""
+
+    tensor: str
+    axis: int
+    result: str
+
+
+@dataclass(slots=True)
+class Compute:
+    """Arithmetic on sizes and numbers."""
+
+    expression: Expression
+    result: str
+
+
+@dataclass(slots=True)
+class Update:
+    """Copies a tensor into one that was given, which the program changed."""
+
+    target: str
+    source: str
+
+
+@dataclass(slots=True)
+class Free:
+    """Lets go of tensors."""
+
+    names: list[str]
+
+
+Step = Run | Call | Item | Fill | Restride | Size | Compute | Update | Free
+
+
+@dataclass(slots=True)
+class Flow:
+    """A straight line from arguments to results."""
+
+    inputs: list[str]
+    constants: list[str]  # tensors that are there before the first call
+    graphs: list[str]  # the texts of the Graphs that the Executables are made of
+    steps: list[Step] = field(default_factory=list)
+    returns: Argument = None
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations of torch's that are called, each once."""
+        return list(
+            dict.fromkeys(
+                step.operation
+                for step in self.steps
+                if isinstance(step, Call) and isinstance(step.operation, str)
+            )
+        )
+
+
+def names_in(argument: Argument) -> Iterator[str]:
+    """The variables that an argument reads."""
+    if isinstance(argument, Name):
+        yield argument.text
+    elif isinstance(argument, Expression):
+        yield from parse(argument.text).names
+    elif isinstance(argument, list | tuple):
+        for item in argument:
+            yield from names_in(item)
+    elif isinstance(argument, dict):
+        for item in argument.values():
+            yield from names_in(item)
+    elif isinstance(argument, slice):
+        yield from names_in((argument.start, argument.stop, argument.step))
+
+
+def reads(step: Step) -> set[str]:
+    """The variables that a step reads."""
+    match step:
+        case Run(arguments=arguments):
+            return set(names_in(arguments))
+        case Call(arguments=arguments, named=named):
+            return {*names_in(arguments), *names_in(named)}
+        case Item(source=name) | Size(tensor=name):
+            return {name}
+        case Fill(shape=shape, strides=strides, number=number):
+            return set(names_in((shape, strides, number)))
+        case Restride(name=name, shape=shape, strides=strides):
+            return {name, *names_in((shape, strides))}
+        case Compute(expression=expression):
+            return set(names_in(expression))
+        case Update(target=target, source=source):
+            return {target, source}
+        case Free(names=names):
+            return set(names)
+
+
+def writes(step: Step) -> list[str]:
+    """The variables that a step sets."""
+    match step:
+        case Run(results=results):
+            return results
+        case Restride(name=name):
+            return [name]
+        case Update() | Free():
+            return []
+        case _:
+            return [step.result]
+
+
+def is_optional(step: Step) -> bool:
+    """Whether nothing is lost without the step when nobody reads its result."""
+    return isinstance(step, Item | Size | Compute) or (isinstance(step, Call) and step.optional)
+
+
+def tidy(flow: Flow, tensors: set[str]) -> None:
+    """Leaves out steps whose results nothing reads, and frees each of `tensors` after its last use."""
+    needed: list[Step] = []
+    read = set(names_in(flow.returns))
+    for step in reversed(flow.steps):
+        if not is_optional(step) or read.intersection(writes(step)):
+            needed.append(step)
+            read |= reads(step)
+    needed.reverse()
+    last = {name: number for number, step in enumerate(needed) for name in reads(step)}
+    kept = {*names_in(flow.returns), *flow.constants}
+    dying: dict[int, list[str]] = {}
+    for name in sorted(last.keys() & tensors - kept):
+        dying.setdefault(last[name], []).append(name)
+    flow.steps = []
+    for number, step in enumerate(needed):
+        flow.steps.append(step)
+        if number in dying:
+            flow.steps.append(Free(dying[number]))

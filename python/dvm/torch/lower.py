@@ -1,0 +1,78 @@
+"""An ATen graph becomes a Flow: simplified, cut into segments, each of these compiled, and all joined. The backend of
+torch.compile and dvm.compile differ in where their graphs come from and in who calls the result; this they share.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx
+
+from dvm import _core
+from dvm.flow.function import Function, write
+from dvm.flow.torch_dialect import TorchDialect
+from dvm.torch import report
+from dvm.torch.emit import Emitted, Emitter
+from dvm.torch.options import Options
+from dvm.torch.partition import Fallback, partition
+from dvm.torch.segment import compile_segment
+from dvm.torch.simplify import simplify
+
+log = logging.getLogger("dvm.torch")
+
+
+@dataclass
+class Lowered:
+    """A compiled graph: its Flow, the function that it became, and the account of it."""
+
+    emitted: Emitted
+    run: Function
+    compilation: report.Compilation
+
+
+def lower(
+    gm: fx.GraphModule,
+    kind: str,
+    options: Options,
+    *,
+    lifted: Mapping[fx.Node, Any] | None = None,
+    updates: Iterable[tuple[fx.Node, fx.Node]] = (),
+) -> Lowered:
+    """Compiles a functional ATen graph, which is changed on the way. `lifted` and `updates` are as Emitter takes them.
+
+    Raises RuntimeError when `options.strict` and torch would have to run an operation.
+    """
+    start = time.perf_counter()
+    graph = gm.graph
+    simplify(graph)
+    part = partition(graph, options.numerics)
+    if options.strict and part.fallbacks:
+        raise RuntimeError(_refusal(part.fallbacks))
+    known: dict[str, _core.Executable] = {}
+    segments = {
+        at: compile_segment(part, segment, kind, known)
+        for at, segment in sorted(part.segments.items())
+        if segment.outputs
+    }
+    output = next(node for node in graph.nodes if node.op == "output")
+    emitted = Emitter(gm, part, segments, lifted, updates).emit(output.args[0])
+    run, source = write(emitted.flow, emitted.executables, emitted.constants, TorchDialect())
+    seconds = time.perf_counter() - start
+    compiled = list(segments.values())
+    compilation = report.Compilation(kind, compiled, part.fallbacks, source, seconds)
+    report.add(compilation)
+    log.info(
+        "compiled a %s graph of %d nodes in %.1f ms: %d segments, %d operations in torch",
+        kind, len(graph.nodes), seconds * 1e3, len(compiled), len(part.fallbacks),
+    )  # fmt: skip
+    log.debug("%s", source)
+    return Lowered(emitted, run, compilation)
+
+
+def _refusal(fallbacks: Sequence[Fallback]) -> str:
+    lines = [f"  {fallback.name}: {fallback.reason}, at {fallback.line}" for fallback in fallbacks]
+    return "\n".join(["[dvm] strict, but these operations would run in torch:", *lines])
