@@ -106,6 +106,20 @@ class Graph:
 
     def reshape(self, value: int, shape: Sequence[int | str]) -> int: ...
 
+    def slice(self, value: int, axis: int, start: int | str, length: int | str, step: int = 1) -> int:
+        """`length` elements of `axis`, every `step`-th from `start` on."""
+
+    def gather(self, value: int, index: int, axis: int) -> int:
+        """
+        As NumPy's take_along_axis, all other axes being broadcast. `index` is i64; one beyond the ends reads the
+        nearest element: add a check.
+        """
+
+    def check(self, condition: int, message: str) -> None:
+        """
+        States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.
+        """
+
     def call(self, name: str, operands: Sequence[int]) -> int:
         """Something the core lacks; its results are `result` values."""
 
@@ -149,14 +163,6 @@ def fuse(graph: Graph) -> dict[str, Any]:
     """
     How a graph is cut into kernels: "steps", a list of ("kernel", inputs, scalars, outputs, name),
     ("view", value) and ("call", value), and "notes" on what was not fused.
-    """
-
-def segment(graph: Graph) -> list[tuple[Any, ...]]:
-    """
-    Cuts a graph with calls into what runs in turn: ("call", value) is for the caller to run,
-    ("view", value) is a permute, expand or reshape that a call or an output needs, for the caller too, and
-    ("run", subgraph, inputs, outputs) is for an Executable: its arguments in order are the values `inputs`,
-    or the dimension that a str among them names; it computes the values `outputs`.
     """
 
 class Executable:

@@ -99,6 +99,13 @@ class Evaluation:
                 return np.broadcast_to(operands[0], shape)
             case "reshape":
                 return operands[0].reshape(shape)
+            case "slice":
+                axis, step = node["axes"]
+                start = self.size(node["dim"])
+                picked = slice(start, start + shape[axis] * step, step)
+                return operands[0][(slice(None),) * axis + (picked,)]
+            case "gather":
+                return _gather(operands[0], operands[1], node["axes"][0])
             case kind:
                 raise ValueError(
                     f"[{self.graph.name}] %{value} is a {kind}, which NumPy cannot evaluate"
@@ -150,6 +157,18 @@ def _wrapped(array: Array, dtype: str) -> Array:
         and element_types.kind(dtype) is element_types.Kind.INTEGER
     )
     return _loaded(_stored(array, dtype), dtype) if narrow else array
+
+
+def _gather(array: Array, index: Array, axis: int) -> Array:
+    """Picks along `axis`, the nearest element for an index beyond the ends; all other axes are broadcast."""
+    index = np.clip(index, 0, array.shape[axis] - 1)
+    rest = [
+        (max(a, i) if 0 not in (a, i) else 0) if k != axis else None
+        for k, (a, i) in enumerate(zip(array.shape, index.shape, strict=True))
+    ]
+    wide = np.broadcast_to(array, [array.shape[axis] if n is None else n for n in rest])
+    spread = np.broadcast_to(index, [index.shape[axis] if n is None else n for n in rest])
+    return np.take_along_axis(wide, spread, axis)
 
 
 def _reduce(name: str, array: Array, axes: Sequence[int], dtype: str) -> Array:

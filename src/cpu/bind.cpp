@@ -96,6 +96,14 @@ void bind_reduction(Step& step, const Kernel* variants, const KernelTable& kerne
   step.kernel = unit && whole_elements && rows ? step.contiguous : kernels.expand_reduction;
 }
 
+// What gather picks from: how far apart, and how many there are, in the places of a third operand.
+void bind_gather(Step& step, const ProgramWords& program, InstructionWord instruction) {
+  const SlotWords source = program.slot(static_cast<int>(instruction.operand(0)));
+  const int axis = indexed_axis(program, source);
+  step.outer_stride[3] = source.stride(axis);
+  step.inner_stride[3] = program.extent(axis);
+}
+
 }  // namespace
 
 Step bind_step(const ProgramWords& program, InstructionWord instruction, std::int64_t rows,
@@ -129,6 +137,7 @@ Step bind_step(const ProgramWords& program, InstructionWord instruction, std::in
       break;
     case Family::kMemory:
       step.kernel = step.contiguous = variants[0];
+      if (op == Op::gather) bind_gather(step, program, instruction);
       break;
   }
   return step;

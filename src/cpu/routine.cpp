@@ -76,6 +76,7 @@ void Routine::bind_axes(const ProgramWords& program) {
   chunks.clear();
   row_block = col_block = row_chunk = col_chunk = -1;
   for (int axis = 0; axis < program.axes(); ++axis) {
+    if (program.role(axis) == Role::kIndexed) continue;
     const bool parallel = program.role(axis) == Role::kParallel;
     Walk& walk = parallel ? blocks : chunks;
     if (axis == program.row_axis()) (parallel ? row_block : row_chunk) = walk.digits;

@@ -21,6 +21,7 @@ class Ordering {
     for (Value value = 0; value < static_cast<Value>(graph_.nodes().size()); ++value) {
       if (graph_.node(value).kind == NodeKind::kCall) visit(value);
     }
+    for (const Check& check : graph_.checks()) visit(check.condition);
     for (const Value value : graph_.outputs()) visit(value);
   }
 

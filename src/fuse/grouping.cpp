@@ -12,12 +12,18 @@ constexpr int kMaxCheapOps = 6;
 
 bool computes(const Node& node) {
   return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
-         node.kind == NodeKind::kReduce || node.kind == NodeKind::kIota;
+         node.kind == NodeKind::kReduce || node.kind == NodeKind::kIota ||
+         node.kind == NodeKind::kGather;
+}
+
+// Whether a node reads the operand in an order that only the data know.
+bool picks_from(const Node& node, std::size_t operand) {
+  return node.kind == NodeKind::kGather && operand == 0;
 }
 
 AxisMap remap(const AxisMap& axes, const std::vector<int>& to) {
   AxisMap mapped(axes.size());
-  for (std::size_t i = 0; i < axes.size(); ++i) mapped[i] = axes[i] < 0 ? -1 : to[axes[i]];
+  for (std::size_t i = 0; i < axes.size(); ++i) mapped[i] = axes[i] < 0 ? axes[i] : to[axes[i]];
   return mapped;
 }
 
@@ -62,6 +68,7 @@ Grouping::Grouping(const Graph& graph) : graph_(graph) {
 
 void Grouping::find_users() {
   for (const Value value : graph_.outputs()) live_[value] = output_[value] = 1;
+  for (const Check& check : graph_.checks()) live_[check.condition] = output_[check.condition] = 1;
   for (Value value = static_cast<Value>(graph_.nodes().size()) - 1; value >= 0; --value) {
     const Node& node = graph_.node(value);
     if (node.kind == NodeKind::kCall) live_[value] = 1;  // a call may have effects
@@ -74,11 +81,12 @@ void Grouping::find_users() {
     const bool transparent = is_transparent(graph_, value);
     if (output_[value]) outside_[look_through(graph_, value, AxisMap(node.shape.size())).value] = 1;
     if (transparent) continue;
-    for (const Value operand : node.operands) {
+    for (std::size_t i = 0; i < node.operands.size(); ++i) {
+      const Value operand = node.operands[i];
       const Value root =
           look_through(graph_, operand, AxisMap(graph_.node(operand).shape.size())).value;
       users_[root].push_back(value);
-      if (!computes(node)) outside_[root] = 1;
+      if (!computes(node) || picks_from(node, i)) outside_[root] = 1;
     }
   }
 }
@@ -107,17 +115,24 @@ void Grouping::start(Value value) {
   groups_.push_back(std::move(group));
 }
 
-AxisMap Grouping::operand_map(Value member, Value operand, const AxisMap& axes,
+AxisMap Grouping::operand_map(Value member, std::size_t operand, const AxisMap& axes,
                               const AxisMap& operand_axes) const {
-  return graph_.node(member).kind == NodeKind::kReduce ? operand_axes
-                                                       : broadcast_axes(graph_, operand, axes);
+  const Node& node = graph_.node(member);
+  if (node.kind == NodeKind::kReduce) return operand_axes;
+  AxisMap map = broadcast_axes(graph_, node.operands[operand], axes);
+  if (picks_from(node, operand)) {
+    const Dim dim = graph_.node(node.operands[operand]).shape[node.axes[0]];
+    map[node.axes[0]] = graph_.dims().is_constant(dim, 1) ? -1 : kPicked;
+  }
+  return map;
 }
 
 std::vector<Root> Grouping::reads(Value member) const {
   std::vector<Root> roots;
-  for (const Value operand : graph_.node(member).operands) {
-    roots.push_back(look_through(
-        graph_, operand, operand_map(member, operand, axes_[member], operand_axes_[member])));
+  const std::vector<Value>& operands = graph_.node(member).operands;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    roots.push_back(look_through(graph_, operands[i],
+                                 operand_map(member, i, axes_[member], operand_axes_[member])));
   }
   return roots;
 }
@@ -125,6 +140,7 @@ std::vector<Root> Grouping::reads(Value member) const {
 void Grouping::absorb_producers(Value value) {
   const std::size_t count = graph_.node(value).operands.size();
   for (std::size_t i = 0; i < count; ++i) {
+    if (picks_from(graph_.node(value), i)) continue;
     const Root root = reads(value)[i];
     const int producer = group_[root.value];
     const int consumer = group_[value];
@@ -235,7 +251,12 @@ bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs
     b_to_a[i] = static_cast<int>(merged.axes.size());
     merged.axes.push_back(y.axes[i]);
   }
-  if (merged.axes.size() > kMaxAxes) return refuse(a, b, at, "too many axes"), false;
+  std::size_t axes_needed = merged.axes.size();
+  for (const Group* group : {&x, &y}) {
+    for (const Value member : group->members)
+      axes_needed += graph_.node(member).kind == NodeKind::kGather ? 1 : 0;
+  }
+  if (axes_needed > kMaxAxes) return refuse(a, b, at, "too many axes"), false;
   if (!worth_recomputing(a, x.axes.size(), merged.axes.size())) {
     return refuse(a, b, at, "the producer would be computed again along the broadcast axes"), false;
   }
@@ -307,10 +328,12 @@ bool Grouping::consistent(const Group& merged, const std::vector<AxisMap>& axes,
     const Op op = graph_.node(member).op;
     if ((op == Op::argmax || op == Op::argmin) && !ascending(operand_axes[i], merged.reduced))
       return false;
-    for (const Value operand : graph_.node(member).operands) {
+    const std::vector<Value>& operands = graph_.node(member).operands;
+    for (std::size_t k = 0; k < operands.size(); ++k) {
       const Root root =
-          look_through(graph_, operand, operand_map(member, operand, axes[i], operand_axes[i]));
+          look_through(graph_, operands[k], operand_map(member, k, axes[i], operand_axes[i]));
       if (inside(root.value)) {
+        if (picks_from(graph_.node(member), k)) return false;
         if (root.axes != axes[index(root.value)]) return false;
       } else if (!is_leaf(graph_.node(root.value)) &&
                  std::ranges::find(tensors, root.value) == tensors.end()) {

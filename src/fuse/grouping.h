@@ -56,7 +56,7 @@ class Grouping {
                   const std::vector<AxisMap>& operand_axes, int a, int b) const;
   bool path_outside(int from, int to) const;
   bool worth_recomputing(int a, std::size_t axes_before, std::size_t axes_after) const;
-  AxisMap operand_map(Value member, Value operand, const AxisMap& axes,
+  AxisMap operand_map(Value member, std::size_t operand, const AxisMap& axes,
                       const AxisMap& operand_axes) const;
   void refuse(int a, int b, Value at, const char* why);
 

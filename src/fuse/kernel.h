@@ -30,7 +30,7 @@ struct Term {
   Op op = Op::kCount;
   Type type = Type::f32;
   AxisMask mask = 0;
-  int index = -1;
+  int index = -1;  // of kElementwise gather: the input that it picks from
   std::uint64_t bits = 0;
   Dim dim = -1;
   std::int32_t operands[kMaxOperands] = {-1, -1, -1};
@@ -38,11 +38,12 @@ struct Term {
 };
 
 /// A tensor that a Kernel reads: Graph value `value`, whose dimension `dim_of_axis[k]` runs along loop axis k (-1:
-/// it does not move along k).
+/// it does not move along k). A gather picks elements along dimension `picked` (-1: there is no such dimension).
 struct KernelInput {
   Value value;
   Type type;
   std::vector<int> dim_of_axis;
+  int picked = -1;
 };
 
 /// A tensor that a Kernel writes: the term `term`, converted to `type`. dim_of_axis as for inputs; dimensions of

@@ -68,6 +68,8 @@ class Lowering {
         return convert(operand(member, 0), graph_.node(node.operands[0]).type, node.type);
       case NodeKind::kReduce:
         return reduction(member);
+      case NodeKind::kGather:
+        return gather(member);
       default:
         return leaf(member);
     }
@@ -89,6 +91,21 @@ class Lowering {
     const std::int32_t made = add(term);
     return (info(node.op).properties & kWraps) && compute(node.type) == type ? wrap(made, node.type)
                                                                              : made;
+  }
+
+  std::int32_t gather(Value member) {
+    const Root root = grouping_.reads(member)[0];
+    const auto picked = std::ranges::find(root.axes, kPicked);
+    if (picked == root.axes.end()) return operand(member, 0);  // there is one element to pick
+    const Type type = graph_.node(root.value).type;
+    Term term{.kind = TermKind::kElementwise, .op = Op::gather, .type = compute(type)};
+    term.operands[0] = operand(member, 1);
+    term.index = static_cast<int>(kernel_.inputs.size());
+    term.mask = kernel_.terms[term.operands[0]].mask;
+    for (const int axis : root.axes) term.mask |= axis < 0 ? 0u : 1u << axis;
+    kernel_.inputs.push_back(
+        {root.value, type, dim_of_axis(root.axes), static_cast<int>(picked - root.axes.begin())});
+    return add(term);
   }
 
   bool divides_by_reduction(const Term& term) const {
@@ -221,10 +238,11 @@ class Lowering {
         kernel_.name += "_and_" + std::to_string(group_.members.size() - kNamed) + "_more";
         break;
       }
-      const std::string_view op = node.kind == NodeKind::kCast   ? info(node.type).text
-                                  : node.kind == NodeKind::kIota ? std::string_view("iota")
-                                  : node.op == Op::kCount        ? std::string_view("full")
-                                                                 : info(node.op).name;
+      const std::string_view op = node.kind == NodeKind::kCast     ? info(node.type).text
+                                  : node.kind == NodeKind::kIota   ? std::string_view("iota")
+                                  : node.kind == NodeKind::kGather ? std::string_view("gather")
+                                  : node.op == Op::kCount          ? std::string_view("full")
+                                                                   : info(node.op).name;
       kernel_.name += (kernel_.name.empty() ? "" : "_") + std::string(op);
     }
   }

@@ -19,11 +19,12 @@ std::vector<int> proper_dims(const Graph& graph, Value value) {
 
 bool is_view(const Node& node) {
   return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand ||
-         node.kind == NodeKind::kReshape;
+         node.kind == NodeKind::kReshape || node.kind == NodeKind::kSlice;
 }
 
 bool is_transparent(const Graph& graph, Value value) {
   const Node& node = graph.node(value);
+  if (node.kind == NodeKind::kSlice) return false;  // it starts elsewhere in memory
   if (node.kind != NodeKind::kReshape) return is_view(node);
   const Node& from = graph.node(node.operands[0]);
   const std::vector<int> a = proper_dims(graph, node.operands[0]);

@@ -8,8 +8,10 @@
 
 namespace dvm {
 
-/// For each dimension of a value the loop axis that runs along it, or -1 for a dimension of size 1.
+/// For each dimension of a value the loop axis that runs along it, -1 for a dimension of size 1, or kPicked for one
+/// along which a gather picks elements.
 using AxisMap = std::vector<int>;
+inline constexpr int kPicked = -2;
 
 bool is_view(const Node& node);
 /// Whether `value` is a view that a Kernel sees through.

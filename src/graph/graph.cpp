@@ -38,7 +38,7 @@ Value Graph::add(Node node) {
   return static_cast<Value>(nodes_.size()) - 1;
 }
 
-void Graph::check(Value value, const char* where) const {
+void Graph::require(Value value, const char* where) const {
   if (value < 0 || value >= static_cast<Value>(nodes_.size())) {
     fail(where, "value %" + std::to_string(value) + " is not in this graph of " +
                     std::to_string(nodes_.size()) + " nodes");
@@ -128,7 +128,7 @@ Value Graph::elementwise(Op op, std::vector<Value> operands) {
     fail(name, std::to_string(operands.size()) + " operands came, " + std::to_string(row.arity) +
                    " are wanted");
   }
-  for (const Value v : operands) check(v, name.c_str());
+  for (const Value v : operands) require(v, name.c_str());
   const Type type = nodes_[operands.back()].type;
   for (std::size_t i = 0; i < operands.size(); ++i) {
     const Type wanted = operand_type(op, type, static_cast<int>(i));
@@ -151,7 +151,7 @@ Value Graph::elementwise(Op op, std::vector<Value> operands) {
 }
 
 Value Graph::cast(Value value, Type type) {
-  check(value, "cast");
+  require(value, "cast");
   if (nodes_[value].type == type) return value;
   return add(
       {.kind = NodeKind::kCast, .type = type, .operands = {value}, .shape = nodes_[value].shape});
@@ -162,7 +162,7 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
   const std::string name(row.name);
   if (row.family != Family::kReduce) fail(name, "is not a reduction");
   if (row.arity != 1) fail(name, "is made by fusion alone: reduce a product or a square_diff");
-  check(value, name.c_str());
+  require(value, name.c_str());
   const Type type = nodes_[value].type;
   if (!contains(row.types, compute(type)))
     fail(name, "is not defined for " + std::string(info(type).text));
@@ -185,7 +185,7 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
 }
 
 Value Graph::permute(Value value, std::vector<int> axes) {
-  check(value, "permute");
+  require(value, "permute");
   const std::vector<Dim>& from = nodes_[value].shape;
   if (axes.size() != from.size()) {
     fail("permute", std::to_string(axes.size()) + " axes came for a tensor of rank " +
@@ -207,7 +207,7 @@ Value Graph::permute(Value value, std::vector<int> axes) {
 }
 
 Value Graph::expand(Value value, std::vector<Dim> shape) {
-  check(value, "expand");
+  require(value, "expand");
   const std::vector<Dim>& from = nodes_[value].shape;
   bool fits = from.size() <= shape.size();
   for (std::size_t i = 0; fits && i < from.size(); ++i) {
@@ -223,7 +223,7 @@ Value Graph::expand(Value value, std::vector<Dim> shape) {
 }
 
 Value Graph::reshape(Value value, std::vector<Dim> shape) {
-  check(value, "reshape");
+  require(value, "reshape");
   // Only constant dimensions can be judged here; symbolic ones are checked when a plan is made.
   std::int64_t before = 1, after = 1;
   bool known = true;
@@ -241,8 +241,61 @@ Value Graph::reshape(Value value, std::vector<Dim> shape) {
               .shape = std::move(shape)});
 }
 
+Value Graph::slice(Value value, int axis, Dim start, Dim length, int step) {
+  require(value, "slice");
+  std::vector<Dim> shape = nodes_[value].shape;
+  axis = normalise_axis("slice", axis, shape.size());
+  if (step < 1) fail("slice", "a step of " + std::to_string(step) + " came, 1 or more is wanted");
+  shape[axis] = length;
+  return add({.kind = NodeKind::kSlice,
+              .type = nodes_[value].type,
+              .operands = {value},
+              .shape = std::move(shape),
+              .axes = {axis, step},
+              .dim = start});
+}
+
+Value Graph::gather(Value value, Value index, int axis) {
+  require(value, "gather");
+  require(index, "gather");
+  const std::vector<Dim>& from = nodes_[value].shape;
+  const std::vector<Dim>& by = nodes_[index].shape;
+  if (nodes_[index].type != Type::i64)
+    fail("gather",
+         "the index is " + std::string(info(nodes_[index].type).text) + ", i64 is wanted");
+  if (from.size() != by.size()) {
+    fail("gather", "an index of rank " + std::to_string(by.size()) + " came for a tensor of rank " +
+                       std::to_string(from.size()));
+  }
+  axis = normalise_axis("gather", axis, from.size());
+  if (dims_.is_constant(from[axis], 0)) fail("gather", "the axis has no elements to pick from");
+  std::vector<Dim> shape(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const bool picked = static_cast<int>(i) == axis;
+    shape[i] = picked || dims_.is_constant(from[i], 1) ? by[i] : from[i];
+    if (!picked && !dims_.is_constant(by[i], 1) && !dims_.unify(shape[i], by[i])) {
+      fail("gather", "an index " + shape_text(dims_, by) + " does not fit " +
+                         shape_text(dims_, from) + " along axis " + std::to_string(i));
+    }
+  }
+  return add({.kind = NodeKind::kGather,
+              .type = nodes_[value].type,
+              .operands = {value, index},
+              .shape = std::move(shape),
+              .axes = {axis}});
+}
+
+void Graph::check(Value condition, std::string message) {
+  require(condition, "check");
+  if (nodes_[condition].type != Type::bool_ || !nodes_[condition].shape.empty()) {
+    fail("check", "the condition is " + std::string(info(nodes_[condition].type).text) +
+                      shape_text(dims_, nodes_[condition].shape) + ", one bool is wanted");
+  }
+  checks_.push_back({condition, std::move(message)});
+}
+
 Value Graph::call(std::string name, std::vector<Value> operands) {
-  for (const Value v : operands) check(v, "call");
+  for (const Value v : operands) require(v, "call");
   return add({.kind = NodeKind::kCall, .operands = std::move(operands), .name = std::move(name)});
 }
 
@@ -259,7 +312,7 @@ Value Graph::result(Value call, int number, Type type, std::vector<Dim> shape) {
 }
 
 void Graph::output(Value value, MemoryOrder order) {
-  check(value, "output");
+  require(value, "output");
   const std::size_t rank = nodes_[value].shape.size();
   MemoryOrder sorted = order;
   std::ranges::sort(sorted);

@@ -26,6 +26,8 @@ enum class NodeKind : std::uint8_t {
   kPermute,      // axes[i] = the operand's axis that becomes axis i
   kExpand,       // broadcast to `shape`, aligned at the right
   kReshape,      // same elements in `shape`
+  kSlice,        // every axes[1]-th element of axis axes[0], from `dim` on
+  kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
   kCall,         // what the core lacks, done by the frontend; results are kResult nodes
   kResult,       // result number axes[0] of a call
 };
@@ -38,12 +40,18 @@ struct Node {
   std::vector<Dim> shape = {};
   std::vector<int> axes = {};
   std::uint64_t bits = 0;  // kConstant: the value, in the compute type of `type`
-  Dim dim = -1;            // kSize
+  Dim dim = -1;            // kSize, kSlice
   std::string name = {};   // inputs, scalars, calls
 };
 
 /// The order of an output's axes in memory, outermost first; empty means contiguous as indexed.
 using MemoryOrder = std::vector<int>;
+
+/// What must hold in every call: a bool without dimensions, and what to say when it is false.
+struct Check {
+  Value condition;
+  std::string message;
+};
 
 class Graph {
  public:
@@ -64,6 +72,13 @@ class Graph {
   Value permute(Value value, std::vector<int> axes);
   Value expand(Value value, std::vector<Dim> shape);
   Value reshape(Value value, std::vector<Dim> shape);
+  /// `length` elements of `axis`, every `step`-th from `start` on. What leaves the tensor is an error of the call.
+  Value slice(Value value, int axis, Dim start, Dim length, int step = 1);
+  /// As NumPy's take_along_axis: of each place along `axis` the element at the index that `index` has there. All other
+  /// axes broadcast; `index` is i64 and has as many. An index beyond the ends reads the nearest element: add a check.
+  Value gather(Value value, Value index, int axis);
+  /// States that `condition`, one bool, holds. A call for which it does not is an error with this message.
+  void check(Value condition, std::string message);
   Value call(std::string name, std::vector<Value> operands);
   Value result(Value call, int number, Type type, std::vector<Dim> shape);
   void output(Value value, MemoryOrder order = {});
@@ -75,12 +90,13 @@ class Graph {
   const std::vector<Value>& scalars() const { return scalars_; }
   const std::vector<Value>& outputs() const { return outputs_; }
   const std::vector<MemoryOrder>& orders() const { return orders_; }
+  const std::vector<Check>& checks() const { return checks_; }
   Dims& dims() { return dims_; }
   const Dims& dims() const { return dims_; }
 
  private:
   Value add(Node node);
-  void check(Value value, const char* where) const;
+  void require(Value value, const char* where) const;
   std::vector<Dim> broadcast(const char* where, const std::vector<Value>& operands);
 
   std::string name_;
@@ -88,6 +104,7 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<Value> inputs_, scalars_, outputs_;
   std::vector<MemoryOrder> orders_;
+  std::vector<Check> checks_;
 };
 
 }  // namespace dvm

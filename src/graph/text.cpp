@@ -71,6 +71,12 @@ std::string operation_text(const Graph& graph, const Node& node) {
       return "expand(" + operands + ")";
     case NodeKind::kReshape:
       return "reshape(" + operands + ")";
+    case NodeKind::kSlice:
+      return "slice(" + operands + ", axes=" + axes_text({node.axes[0]}) +
+             ", start=" + graph.dims().text(node.dim) + ", step=" + std::to_string(node.axes[1]) +
+             ")";
+    case NodeKind::kGather:
+      return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
     case NodeKind::kCall:
       return "call " + node.name + "(" + operands + ")";
     case NodeKind::kResult:
@@ -82,6 +88,16 @@ std::string operation_text(const Graph& graph, const Node& node) {
 std::string type_text(const Graph& graph, const Node& node) {
   const auto dim = [&](Dim d) { return graph.dims().text(d); };
   return std::string(info(node.type).text) + "[" + join(node.shape, dim) + "]";
+}
+
+// A message on one line, quotes and backslashes marked.
+std::string quoted(const std::string& message) {
+  std::string text = "\"";
+  for (const char c : message) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c == '\n' ? ' ' : c;
+  }
+  return text + "\"";
 }
 
 class GraphParser {
@@ -97,7 +113,11 @@ class GraphParser {
     while (true) {
       next_line();
       if (accept("return")) break;
-      statement();
+      if (accept("check ")) {
+        check();
+      } else {
+        statement();
+      }
     }
     outputs();
     next_line();
@@ -106,6 +126,20 @@ class GraphParser {
   }
 
  private:
+  void check() {
+    expect("%");
+    const Value condition = lookup(word());
+    skip();
+    std::string message;
+    if (at_ == line_.size() || line_[at_++] != '"') fail("wanted a message in quotes");
+    while (at_ < line_.size() && line_[at_] != '"') {
+      if (line_[at_] == '\\' && at_ + 1 < line_.size()) ++at_;
+      message += line_[at_++];
+    }
+    if (at_++ == line_.size()) fail("the message does not end");
+    graph_->check(condition, std::move(message));
+  }
+
   void statement() {
     expect("%");
     const std::string name = word();
@@ -125,6 +159,8 @@ class GraphParser {
     std::string literal;
     std::vector<Value> operands;
     std::vector<int> axes;
+    Dim start = -1;  // of a slice
+    int step = 1;
     Type type = Type::f32;
     std::vector<Dim> shape;
   };
@@ -135,6 +171,10 @@ class GraphParser {
         call.operands.push_back(lookup(word()));
       } else if (accept("axes=")) {
         call.axes = axes();
+      } else if (accept("start=")) {
+        call.start = graph_->dims().parse(balanced());
+      } else if (accept("step=")) {
+        call.step = integer();
       } else if (operation == "size" || operation == "constant") {
         call.literal = balanced();
       } else {
@@ -172,6 +212,11 @@ class GraphParser {
     if (operation == "cast") return g.cast(call.operands[0], call.type);
     if (operation == "permute") return g.permute(call.operands[0], call.axes);
     if (operation == "expand") return g.expand(call.operands[0], call.shape);
+    if (operation == "slice") return slice(call);
+    if (operation == "gather") {
+      if (call.operands.size() != 2) fail("gather wants two operands");
+      return g.gather(call.operands[0], call.operands[1], axis(call));
+    }
     if (operation == "reshape") return g.reshape(call.operands[0], call.shape);
     for (std::size_t i = 0; i < kOpCount; ++i) {
       if (kOps[i].name != operation) continue;
@@ -180,6 +225,13 @@ class GraphParser {
       return g.elementwise(static_cast<Op>(i), call.operands);
     }
     fail("unknown operation \"" + operation + "\"");
+  }
+
+  Value slice(const Call& call) {
+    const int at = axis(call);
+    if (call.start < 0 || at < 0 || at >= static_cast<int>(call.shape.size()))
+      fail("a slice wants axes=[n], start=... and a shape");
+    return graph_->slice(call.operands[0], at, call.start, call.shape[at], call.step);
   }
 
   Value constant(const Call& call) {
@@ -223,15 +275,19 @@ class GraphParser {
     return call.axes[0];
   }
 
+  int integer() {
+    const std::string text = word();
+    int value = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+      fail("\"" + text + "\" is not an integer");
+    return value;
+  }
+
   std::vector<int> axes() {
     std::vector<int> list;
     expect("[");
     while (!accept("]")) {
-      const std::string text = word();
-      int value = 0;
-      if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
-        fail("\"" + text + "\" is not an axis");
-      list.push_back(value);
+      list.push_back(integer());
       accept(",");
     }
     return list;
@@ -315,6 +371,8 @@ std::string print(const Graph& graph) {
     if (node.kind != NodeKind::kCall) text += " : " + type_text(graph, node);
     text += "\n";
   }
+  for (const Check& check : graph.checks())
+    text += "  check " + ref(check.condition) + " " + quoted(check.message) + "\n";
   text += "  return ";
   for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
     text += (i ? ", " : "") + ref(graph.outputs()[i]);

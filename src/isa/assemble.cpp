@@ -154,7 +154,7 @@ class Assembler {
     require(program_.slots.empty(), "an axis follows the slots");
     require(program_.axes.size() < kMaxAxes, "more than ", std::to_string(kMaxAxes), " axes");
     const auto role = find(kRoleNames, next());
-    require(role.has_value(), "got '", last_, "', wanted parallel or reduce");
+    require(role.has_value(), "got '", last_, "', wanted parallel, reduce or indexed");
     Axis axis;
     axis.role = static_cast<Role>(*role);
     axis.extent = integer();

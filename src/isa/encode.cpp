@@ -46,7 +46,7 @@ std::vector<Word> encode(const Program& program) {
   *out++ = static_cast<Word>(program.scratch_bytes);
   for (const Axis& axis : program.axes) {
     *out++ = static_cast<Word>(axis.extent);
-    *out++ = static_cast<Word>(axis.block) | static_cast<Word>(axis.role) << 63;
+    *out++ = static_cast<Word>(axis.block) | static_cast<Word>(axis.role) << 62;
   }
   Word first = 0;
   for (const Section& section : program.sections) {

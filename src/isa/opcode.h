@@ -36,8 +36,10 @@ constexpr int operand_count(Op op) {
   return row.family == Family::kReduce && row.accumulators == 2 ? 3 : row.arity;
 }
 
-/// The type of the slot that is operand `number`: the index slot of argmax and argmin is always i64.
+/// The type of the slot that is operand `number`: the index slot of argmax and argmin, and the indices of gather, are
+/// always i64.
 constexpr Type operand_slot_type(Op op, Type type, int number) {
+  if (op == Op::gather && number == 1) return Type::i64;
   if (info(op).family == Family::kReduce && number == 2) return Type::i64;
   return operand_type(op, type, number);
 }

@@ -10,6 +10,8 @@
 //
 // Instructions name *slots*. A slot is data with one stride per axis: a register, an argument in memory, a
 // constant. A slot that does not move along the columns of the tile is a broadcast there; nothing is expanded.
+// An *indexed* axis is not walked: it says how many elements a slot has that an instruction picks by number (gather),
+// and the slot's stride along it how far they are apart.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +25,7 @@ inline constexpr int kMaxAxes = 10;
 inline constexpr int kMaxSlots = 1024;
 inline constexpr int kMaxOperands = 3;
 
-enum class Role : std::uint8_t { kParallel, kReduce };
+enum class Role : std::uint8_t { kParallel, kReduce, kIndexed };
 
 struct Axis {
   std::int64_t extent = 1;

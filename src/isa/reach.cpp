@@ -18,7 +18,7 @@ bool names(InstructionWord word, unsigned slot) {
 bool is_used(const ProgramWords& program, unsigned slot) {
   bool reduced_empty = false;
   for (int axis = 0; axis < program.axes(); ++axis) {
-    if (program.extent(axis) != 0) continue;
+    if (program.extent(axis) != 0 || program.role(axis) == Role::kIndexed) continue;
     if (program.role(axis) == Role::kParallel) return false;
     reduced_empty = true;
   }

@@ -8,7 +8,7 @@
 namespace dvm {
 
 inline constexpr std::string_view kDomainNames[] = {"tile", "row", "col", "one"};
-inline constexpr std::string_view kRoleNames[] = {"parallel", "reduce"};
+inline constexpr std::string_view kRoleNames[] = {"parallel", "reduce", "indexed"};
 inline constexpr std::string_view kSectionNames[] = {"once", "each"};
 /// First letters of slot names, by SlotKind.
 inline constexpr std::string_view kSlotLetters = "rkmsci";

@@ -75,6 +75,14 @@ class Verifier {
       const std::int64_t extent = p.extent(axis), block = p.block(axis);
       require(extent >= 0 && extent <= kMost, "axis ", axis, " has extent ", extent);
       require(block >= 1 && block <= kMost, "axis ", axis, " has blocks of ", block);
+      require(p.role(axis) <= Role::kIndexed, "axis ", axis, " has an unknown role");
+      if (p.role(axis) == Role::kIndexed) {
+        require(axis != p.row_axis() && axis != p.col_axis(), "axis ", axis,
+                " is indexed and cannot be part of the tile");
+        require(extent >= 1, "axis ", axis, " is indexed and has no elements");
+        require(block == 1, "axis ", axis, " is indexed and has blocks");
+        continue;
+      }
       const bool tiled = axis == p.row_axis() || axis == p.col_axis();
       require(tiled || block == 1, "axis ", axis, " has blocks of ", block,
               " but is neither the row nor the column axis");
@@ -150,6 +158,8 @@ class Verifier {
     bool empty = false;
     for (int axis = 0; axis < program().axes(); ++axis) {
       check_stride(i, slot.stride(axis));
+      require(program().role(axis) != Role::kIndexed || slot.stride(axis) == 0, "slot ", i,
+              " is scratch and cannot be indexed");
       require(slot.stride(axis) % bytes(slot.type()) == 0, "slot ", i, " has a stride of ",
               slot.stride(axis), " bytes");
       std::int64_t count = program().extent(axis);
@@ -278,6 +288,7 @@ class Verifier {
       check_data(name, word.operand(0));
     }
     check_covers(name, domain, word.dst());
+    if (op == Op::gather) check_gather(name, word);
     if (info(op).family == Family::kMemory) {
       for (int k = 0; k < operand_count(op); ++k) check_covered(name, domain, word.operand(k));
       return;
@@ -311,6 +322,15 @@ class Verifier {
       if (domain == Domain::kOne) continue;
       check_unit(name, word.operand(k), along_rows, (word.broadcast() >> k & 1) != 0);
     }
+  }
+
+  void check_gather(const std::string& name, InstructionWord word) const {
+    const SlotWords source = program().slot(static_cast<int>(word.operand(0)));
+    require(source.kind() == SlotKind::kArgument, name, " picks from slot ", word.operand(0),
+            ", which is no argument");
+    require(indexed_axis(program(), source) >= 0, name, " picks from slot ", word.operand(0),
+            ", which moves along no indexed axis or along several");
+    check_data(name, word.operand(1));
   }
 
   // Strides of a slot inside the tile, in bytes.

@@ -4,7 +4,7 @@
 //   1                axes:8 | row axis:8 | column axis:8 | sections:8 | slots:16 | instructions:16   (low bits first)
 //   2                arguments:16 | scalars:16 | 0:32
 //   3, 4             parts, scratch bytes
-//   axes             extent; block | role << 63
+//   axes             extent; block | role << 62
 //   sections         kind:8 | 0:8 | first instruction:16 | instructions:16 | 0:16
 //   slots            kind:8 | type:8 | domain:8 | 0:8 | index:16 | 0:16; offset; part stride; a stride per axis
 //   instructions     opcode:16 | domain:2 | broadcast:3 | 0:3 | dst:10 | a:10 | b:10 | c:10
@@ -88,10 +88,10 @@ class ProgramWords {
     return static_cast<std::int64_t>(words_[kHeaderWords + kAxisWords * axis]);
   }
   std::int64_t block(int axis) const {
-    return static_cast<std::int64_t>(bits(words_[kHeaderWords + kAxisWords * axis + 1], 0, 63));
+    return static_cast<std::int64_t>(bits(words_[kHeaderWords + kAxisWords * axis + 1], 0, 62));
   }
   Role role(int axis) const {
-    return static_cast<Role>(words_[kHeaderWords + kAxisWords * axis + 1] >> 63);
+    return static_cast<Role>(words_[kHeaderWords + kAxisWords * axis + 1] >> 62);
   }
   SectionWord section(int i) const { return {words_[sections_at() + i]}; }
   SlotWords slot(int i) const { return {words_ + slots_at() + i * (kSlotWords + axes_)}; }
@@ -112,5 +112,16 @@ class ProgramWords {
   const Word* words_;
   int axes_, sections_, slots_, instructions_;
 };
+
+/// The one indexed axis along which `slot` moves, -1 if there is none or more than one.
+inline int indexed_axis(const ProgramWords& program, SlotWords slot) {
+  int found = -1;
+  for (int axis = 0; axis < program.axes(); ++axis) {
+    if (program.role(axis) != Role::kIndexed || slot.stride(axis) == 0) continue;
+    if (found >= 0) return -1;
+    found = axis;
+  }
+  return found;
+}
 
 }  // namespace dvm

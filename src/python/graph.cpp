@@ -13,7 +13,6 @@
 #include "graph/text.h"
 #include "python/convert.h"
 #include "python/module.h"
-#include "runtime/segment.h"
 
 namespace dvm::python {
 namespace {
@@ -44,6 +43,10 @@ const char* kind_name(NodeKind kind) {
       return "expand";
     case NodeKind::kReshape:
       return "reshape";
+    case NodeKind::kSlice:
+      return "slice";
+    case NodeKind::kGather:
+      return "gather";
     case NodeKind::kCall:
       return "call";
     case NodeKind::kResult:
@@ -105,7 +108,8 @@ nb::dict node_object(const Graph& graph, Value value) {
   if (node.op != Op::kCount) dict["op"] = text(info(node.op).name);
   if (!node.axes.empty()) dict["axes"] = node.axes;
   if (node.kind == NodeKind::kConstant) dict["value"] = number_of(node);
-  if (node.kind == NodeKind::kSize) dict["dim"] = dim_object(graph.dims(), node.dim);
+  if (node.kind == NodeKind::kSize || node.kind == NodeKind::kSlice)
+    dict["dim"] = dim_object(graph.dims(), node.dim);
   if (!node.name.empty()) dict["name"] = node.name;
   return dict;
 }
@@ -128,33 +132,6 @@ nb::dict fuse_object(const Graph& graph) {
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;
   return dict;
-}
-
-nb::list segment_object(const Graph& graph) {
-  nb::list list;
-  for (Segment& segment : segment_graph(graph)) {
-    switch (segment.kind) {
-      case SegmentKind::kCall:
-        list.append(nb::make_tuple("call", segment.value));
-        break;
-      case SegmentKind::kView:
-        list.append(nb::make_tuple("view", segment.value));
-        break;
-      case SegmentKind::kRun: {
-        nb::list inputs;
-        for (const SegmentInput& input : segment.inputs) {
-          if (input.value >= 0) {
-            inputs.append(input.value);
-          } else {
-            inputs.append(graph.dims().text(input.dim));
-          }
-        }
-        list.append(nb::make_tuple("run", std::move(segment.graph), inputs, segment.outputs));
-        break;
-      }
-    }
-  }
-  return list;
 }
 
 }  // namespace
@@ -240,6 +217,23 @@ void bind_graph(nb::module_& module) {
           "value"_a, "shape"_a,
           nb::sig(
               "def reshape(self, value: int, shape: collections.abc.Sequence[int | str]) -> int"))
+      .def(
+          "slice",
+          [](Graph& g, Value value, int axis, nb::handle start, nb::handle length, int step) {
+            return g.slice(value, axis, parse_dim(g.dims(), start), parse_dim(g.dims(), length),
+                           step);
+          },
+          "value"_a, "axis"_a, "start"_a, "length"_a, "step"_a = 1,
+          nb::sig("def slice(self, value: int, axis: int, start: int | str, length: int | str, "
+                  "step: int = 1) -> int"),
+          "`length` elements of `axis`, every `step`-th from `start` on.")
+      .def("gather", &Graph::gather, "value"_a, "index"_a, "axis"_a,
+           "As NumPy's take_along_axis, all other axes being broadcast. `index` is i64; one beyond "
+           "the ends reads the\n"
+           "nearest element: add a check.")
+      .def("check", &Graph::check, "condition"_a, "message"_a,
+           "States that `condition`, one bool, holds. A call for which it does not raises "
+           "IndexError with this message.")
       .def("call", &Graph::call, "name"_a, "operands"_a,
            "Something the core lacks; its results are `result` values.")
       .def(
@@ -283,15 +277,6 @@ void bind_graph(nb::module_& module) {
              "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, "
              "outputs, name),\n"
              "(\"view\", value) and (\"call\", value), and \"notes\" on what was not fused.");
-  module.def("segment", &segment_object, "graph"_a,
-             nb::sig("def segment(graph: Graph) -> list[tuple[typing.Any, ...]]"),
-             "Cuts a graph with calls into what runs in turn: (\"call\", value) is for the caller "
-             "to run,\n"
-             "(\"view\", value) is a permute, expand or reshape that a call or an output needs, "
-             "for the caller too, and\n"
-             "(\"run\", subgraph, inputs, outputs) is for an Executable: its arguments in order "
-             "are the values `inputs`,\n"
-             "or the dimension that a str among them names; it computes the values `outputs`.");
 }
 
 }  // namespace dvm::python

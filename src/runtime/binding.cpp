@@ -53,8 +53,9 @@ Binding::Binding(const Graph& graph, const Fusion& fusion) : graph_(&graph) {
   }
   for (const Step& step : fusion.steps) {
     if (step.kind != StepKind::kView) continue;
-    for (const Dim dim : graph.node(step.value).shape)
-      require(values, dim, "%" + std::to_string(step.value));
+    const Node& view = graph.node(step.value);
+    for (const Dim dim : view.shape) require(values, dim, "%" + std::to_string(step.value));
+    if (view.kind == NodeKind::kSlice) require(values, view.dim, "%" + std::to_string(step.value));
   }
 }
 

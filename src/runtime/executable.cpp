@@ -98,6 +98,14 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     for (std::size_t i = 0; i < launch.scalars.size(); ++i) values[i] = scalars[launch.scalars[i]];
     cpu::run(launch.routine, {arguments.data(), values.data()}, threads);
   }
+  for (std::size_t i = 0; i < plan.checks.size(); ++i) {
+    const Place& place = plan.checks[i];
+    const void* base = place.kind == Place::kInput    ? inputs[place.index]
+                       : place.kind == Place::kOutput ? outputs[place.index]
+                                                      : arena.data();
+    if (static_cast<const unsigned char*>(base)[place.offset] == 0)
+      throw std::out_of_range(graph().checks()[i].message);
+  }
 }
 
 std::vector<Program> Executable::programs(std::span<const TensorView> inputs,

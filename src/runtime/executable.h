@@ -28,7 +28,8 @@ class Executable {
                                          std::span<const TensorView> outputs = {});
 
   /// Runs `plan` on tensors of the shapes it was made for. `scalars` are bits in the compute type of each scalar.
-  /// `threads` = 0 takes as many as the process is set to. Thread-safe.
+  /// `threads` = 0 takes as many as the process is set to. Thread-safe. Throws std::out_of_range, after running, with
+  /// the message of a check of the Graph that failed.
   void run(const LaunchPlan& plan, std::span<void* const> inputs,
            std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
            int threads = 0) const;

@@ -9,9 +9,8 @@ namespace {
 void check_callable(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
     if (node.kind == NodeKind::kCall) {
-      throw std::invalid_argument(
-          "[" + graph.name() + "] has a call to " + node.name +
-          ": an Executable runs graphs without calls, segment() cuts them out");
+      throw std::invalid_argument("[" + graph.name() + "] has a call to " + node.name +
+                                  ": an Executable runs graphs without calls");
     }
   }
   if (graph.outputs().empty()) throw std::invalid_argument("[" + graph.name() + "] has no outputs");
@@ -55,6 +54,9 @@ Flow::Flow(Graph source)
         add(output.value, -1, true);
     }
   }
+
+  for (const Check& check : graph.checks())
+    use(check.condition, static_cast<int>(fusion.steps.size()));
 
   // Values that are outputs themselves come before views of them: only one can be written in place.
   std::vector<bool> taken(tensors.size());

@@ -64,6 +64,7 @@ class Planner {
       }
     }
     copy_outputs();
+    note_checks();
     place_blocks();
     plan_.build_time.bind_us += watch_.lap();
   }
@@ -136,6 +137,7 @@ class Planner {
     std::optional<Layout> layout = wanted;
     for (int at = output.tensor; at != output.written; at = flow_.tensors[at].viewed) {
       const Node& node = graph().node(flow_.tensors[at].value);
+      if (node.kind == NodeKind::kSlice) return std::nullopt;  // what is written is larger
       const std::span<const std::int64_t> sizes = sizes_of(node.operands[0]);
       if (node.kind == NodeKind::kPermute) {
         Layout before = *layout;
@@ -164,6 +166,8 @@ class Planner {
       to.layout = permute(from.layout, node.axes);
     } else if (node.kind == NodeKind::kExpand) {
       to.layout = expand(from.layout, sizes_of(flow_.tensors[number].value));
+    } else if (node.kind == NodeKind::kSlice) {
+      slice(node, from.layout, to);
     } else {
       const std::span<const std::int64_t> sizes = sizes_of(flow_.tensors[number].value);
       check_reshape(from.layout, sizes);
@@ -182,6 +186,22 @@ class Planner {
     }
     keep(to.place, flow_.tensors[number].last_step);
     to.placed = true;
+  }
+
+  void slice(const Node& node, const Layout& from, Tensor& to) const {
+    const int axis = node.axes[0];
+    const std::int64_t start = extent(node.dim), length = extent(node.shape[axis]);
+    const std::int64_t step = node.axes[1], size = from.sizes[axis];
+    if (length > 0 && start + (length - 1) * step >= size) {
+      throw std::invalid_argument("[" + graph().name() + "] a slice of " + std::to_string(length) +
+                                  " elements from " + std::to_string(start) + " on, in steps of " +
+                                  std::to_string(step) + ", leaves axis " + std::to_string(axis) +
+                                  " of " + std::to_string(size) + " elements");
+    }
+    to.layout = from;
+    to.layout.sizes[axis] = length;
+    to.layout.strides[axis] = from.strides[axis] * step;
+    if (length > 0) to.place.offset += start * from.strides[axis];
   }
 
   void check_reshape(const Layout& from, std::span<const std::int64_t> sizes) const {
@@ -220,6 +240,7 @@ class Planner {
       fill_strides(shape_.input_strides[i], tensors_[flow_.tensor_of(input.value)].layout,
                    input.dim_of_axis);
     }
+    pick(kernel);
     bool empty = true;
     shape_.output_strides.resize(kernel.outputs.size());
     for (std::size_t i = 0; i < kernel.outputs.size(); ++i) {
@@ -303,6 +324,26 @@ class Planner {
     }
   }
 
+  void pick(const Kernel& kernel) {
+    shape_.picked.clear();
+    for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
+      const KernelInput& input = kernel.inputs[i];
+      if (input.picked < 0) continue;
+      const Layout& layout = tensors_[flow_.tensor_of(input.value)].layout;
+      shape_.picked.resize(kernel.inputs.size());
+      shape_.picked[i] = {layout.sizes[input.picked], layout.strides[input.picked]};
+      if (layout.sizes[input.picked] == 0) {
+        throw std::invalid_argument("[" + graph().name() +
+                                    "] gather: the axis has no elements to pick from");
+      }
+    }
+  }
+
+  void note_checks() {
+    for (const Check& check : graph().checks())
+      plan_.checks.push_back(tensors_[flow_.tensor_of(check.condition)].place);
+  }
+
   void copy_outputs() {
     for (std::size_t i = 0; i < flow_.outputs.size(); ++i) {
       const Place place{Place::kOutput, static_cast<std::int32_t>(i), 0};
@@ -315,12 +356,15 @@ class Planner {
   void place_blocks() {
     plan_.arena_bytes = blocks_.assign();
     for (Launch& launch : plan_.launches) {
-      for (Place& place : launch.arguments) {
-        if (place.kind != Place::kArena) continue;
-        place.offset += blocks_.offset(place.index);
-        place.index = 0;
-      }
+      for (Place& place : launch.arguments) settle(place);
     }
+    for (Place& place : plan_.checks) settle(place);
+  }
+
+  void settle(Place& place) const {
+    if (place.kind != Place::kArena) return;
+    place.offset += blocks_.offset(place.index);
+    place.index = 0;
   }
 
   Stopwatch watch_;

@@ -50,6 +50,7 @@ struct LaunchPlan {
 
   std::vector<OutputPlan> outputs;
   std::vector<Launch> launches;
+  std::vector<Place> checks;  // where each condition of the Graph's checks is, after the launches
   std::int64_t arena_bytes = 0;
   std::int64_t work = 0;  // elements times instructions: a rough measure of how long a call takes
   BuildTime build_time;

@@ -179,6 +179,7 @@ class Emitter {
 
   void compute(std::int32_t index) {
     const Term& term = kernel_.terms[index];
+    if (term.op == Op::gather) return gather(index);
     const Domain domain = passes_.facts[index].domain;
     int operands[kMaxOperands] = {kNone, kNone, kNone};
     int count = 0;
@@ -207,6 +208,26 @@ class Emitter {
         break;
     }
     slots_[index] = dst;
+  }
+
+  void gather(std::int32_t index) {
+    const Term& term = kernel_.terms[index];
+    const Domain domain = passes_.facts[index].domain;
+    const Type stored = kernel_.inputs[term.index].type;
+    const int source = table_.input(term.index, stored, domain);
+    const int by = value(term.operands[0]);
+    const bool converts = stored != term.type;
+    const int dst = converts ? table_.take(stored, domain) : destination(index);
+    // Elements that all lie in one place need no choice.
+    if (shape_.picked[static_cast<std::size_t>(term.index)].stride == 0) {
+      push(Op::load, stored, domain, dst, {source});
+    } else {
+      push(Op::gather, stored, domain, dst, {source, by});
+    }
+    slots_[index] = converts ? destination(index) : dst;
+    if (!converts) return;
+    push(conversion_to(term.type), stored, domain, slots_[index], {dst});
+    table_.give_back(dst);
   }
 
   // Kept scratch, an output that can be written in place, the place of one that comes later, or a register.

@@ -86,9 +86,7 @@ Scheduled schedule(const Kernel& kernel, const KernelShape& shape) {
   const Space space = collapse(kernel, shape);
   if (space.empty) return {};
   const Tiling tile = tile_for(kernel, space);
-  std::int64_t elements = 1;
-  for (const Axis& axis : space.axes) elements *= axis.extent;
-  if (space.reduced != 0 && choose_parts(kernel, tile.blocks, tile.chunks, elements) > 1)
+  if (space.reduced != 0 && choose_parts(kernel, tile.blocks, tile.chunks, space.elements()) > 1)
     return split(kernel, shape);
   Scheduled scheduled;
   Stage stage{emit(kernel, shape, space, tile), {}};

@@ -10,6 +10,12 @@
 
 namespace dvm {
 
+/// How many elements a gather picks from, and how far apart they are in bytes.
+struct Picked {
+  std::int64_t extent = 0;
+  std::int64_t stride = 0;
+};
+
 /// The shapes of one Kernel in one call: extents of its loop axes, and per input and output the byte stride along
 /// every loop axis (0 where it does not move). `sizes` has the value of every kSize term, in order of the terms.
 struct KernelShape {
@@ -17,6 +23,7 @@ struct KernelShape {
   std::vector<std::vector<std::int64_t>> input_strides;
   std::vector<std::vector<std::int64_t>> output_strides;
   std::vector<std::int64_t> sizes;
+  std::vector<Picked> picked;  // per input; empty if nothing is picked
 };
 
 /// Where a Program finds one of its tensor arguments.

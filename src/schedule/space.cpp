@@ -103,6 +103,12 @@ struct Builder {
       for (std::size_t i = 0; i < kept.size(); ++i) strides[i] = access->strides[kept[i]];
       access->strides = strides;
     }
+    space.loops = static_cast<int>(space.axes.size());
+    for (std::size_t i = 0; i < shape.picked.size(); ++i) {
+      if (shape.picked[i].extent == 0) continue;
+      space.inputs[i].strides[space.axes.size()] = shape.picked[i].stride;
+      space.axes.push_back({shape.picked[i].extent, 1, Role::kIndexed});
+    }
     return std::move(space);
   }
 

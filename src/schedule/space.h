@@ -26,9 +26,16 @@ struct Space {
   std::vector<Access>
       positions;  // one per kIota term in order, then the one that argmax counts with
   AxisMask reduced = 0;
+  int loops = 0;       // how many axes are walked; those after them are indexed
   bool empty = false;  // no output has an element
 
-  AxisMask all() const { return (1u << axes.size()) - 1; }
+  AxisMask all() const { return (1u << loops) - 1; }
+  /// The points that the loops visit.
+  std::int64_t elements() const {
+    std::int64_t product = 1;
+    for (int i = 0; i < loops; ++i) product *= axes[static_cast<std::size_t>(i)].extent;
+    return product;
+  }
 };
 
 Space collapse(const Kernel& kernel, const KernelShape& shape);

@@ -68,7 +68,7 @@ class Splitter {
     find_levels(piece.kernel);
     const Space space = collapse(piece.kernel, piece.shape);
     const Tiling tile = tile_for(piece.kernel, space);
-    Parts parts{.count = choose_parts(kernel_, tile.blocks, tile.chunks, space_elements(space)),
+    Parts parts{.count = choose_parts(kernel_, tile.blocks, tile.chunks, space.elements()),
                 .output_strides = {}};
     for (std::size_t i = 0; i < reductions.size(); ++i) {
       const std::int64_t size = row_elements_ * bytes(kernel_.terms[reductions[i]].type);
@@ -169,10 +169,23 @@ class Splitter {
       }
       if (term.kind == TermKind::kSize)
         piece.shape.sizes.push_back(shape_.sizes[size_number(index)]);
+      if (term.op == Op::gather) term.index = copy_picked(piece, term.index);
       piece.kernel.terms.push_back(term);
       made = static_cast<std::int32_t>(piece.kernel.terms.size()) - 1;
     }
     return copies[index] = made;
+  }
+
+  // The tensor that a gather picks from.
+  int copy_picked(Piece& piece, int input) const {
+    const int number = static_cast<int>(piece.kernel.inputs.size());
+    const KernelInput& from = kernel_.inputs[input];
+    piece.kernel.inputs.push_back({-1, from.type, {}, from.picked});
+    piece.shape.input_strides.push_back(shape_.input_strides[input]);
+    piece.shape.picked.resize(static_cast<std::size_t>(number) + 1);
+    piece.shape.picked[number] = shape_.picked[input];
+    piece.sources.insert(piece.sources.begin() + number, {Source::kInput, input, 0});
+    return number;
   }
 
   std::size_t size_number(std::int32_t index) const {
@@ -208,12 +221,6 @@ class Splitter {
               std::max(term.level, kernel.terms[operand].level + (term.kind == TermKind::kReduce));
       }
     }
-  }
-
-  static std::int64_t space_elements(const Space& space) {
-    std::int64_t elements = 1;
-    for (const Axis& axis : space.axes) elements *= axis.extent;
-    return elements;
   }
 
   void finish(Piece& piece) {

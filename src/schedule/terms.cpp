@@ -30,6 +30,7 @@ std::vector<TermFacts> find_facts(const Kernel& kernel, const Space& space, cons
         break;
       case TermKind::kElementwise:
         fact.costly = (info(term.op).properties & kCostly) != 0;
+        if (term.op == Op::gather) fact.mask = mask_of(space.inputs[term.index]) & space.all();
         for (const std::int32_t operand : term.operands) {
           if (operand < 0) continue;
           fact.mask |= facts[operand].mask;

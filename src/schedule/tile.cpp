@@ -43,7 +43,7 @@ bool unit(const Access& access, int axis) {
 
 // The axis along which most data is contiguous; the innermost when none is.
 int column_axis(const Space& space) {
-  const int n = static_cast<int>(space.axes.size());
+  const int n = space.loops;
   int best = n - 1;
   std::int64_t most = 0;
   for (int axis = n - 1; axis >= 0; --axis) {
@@ -62,7 +62,7 @@ int transposed_axis(const Space& space, int col) {
   for (const auto* list : {&space.outputs, &space.inputs}) {
     for (const Access& access : *list) {
       if (access.bytes == 0 || access.strides[col] == 0 || unit(access, col)) continue;
-      for (int axis = static_cast<int>(space.axes.size()) - 1; axis >= 0; --axis) {
+      for (int axis = space.loops - 1; axis >= 0; --axis) {
         if (axis != col && unit(access, axis)) return axis;
       }
     }
@@ -72,7 +72,7 @@ int transposed_axis(const Space& space, int col) {
 
 // The innermost axis but `col` with the given role.
 int inner_axis(const Space& space, int col, Role role) {
-  for (int axis = static_cast<int>(space.axes.size()) - 1; axis >= 0; --axis) {
+  for (int axis = space.loops - 1; axis >= 0; --axis) {
     if (axis != col && space.axes[axis].role == role) return axis;
   }
   return -1;
@@ -82,7 +82,7 @@ int inner_axis(const Space& space, int col, Role role) {
 
 Tiling choose_tile(const Space& space, const TileNeeds& needs) {
   Tiling tile;
-  if (space.axes.empty()) return tile;
+  if (space.loops == 0) return tile;
   tile.col = column_axis(space);
   const bool reduces = space.reduced != 0;
   const bool row_reduction = reduces && space.axes[tile.col].role == Role::kReduce;
@@ -123,11 +123,11 @@ Tiling choose_tile(const Space& space, const TileNeeds& needs) {
         even_block(space.axes[tile.row].extent, std::max<std::int64_t>(elements / tile.cols, 1));
     tile.rows = std::min(tile.rows, std::max<std::int64_t>(elements / tile.cols, 1));
   }
-  for (std::size_t i = 0; i < space.axes.size(); ++i) {
-    const int axis = static_cast<int>(i);
+  for (int axis = 0; axis < space.loops; ++axis) {
+    const Axis& each = space.axes[static_cast<std::size_t>(axis)];
     const std::int64_t block = axis == tile.col ? tile.cols : axis == tile.row ? tile.rows : 1;
-    const std::int64_t count = ceil_div(space.axes[i].extent, block);
-    (space.axes[i].role == Role::kReduce ? tile.chunks : tile.blocks) *= count;
+    const std::int64_t count = ceil_div(each.extent, block);
+    (each.role == Role::kReduce ? tile.chunks : tile.blocks) *= count;
   }
   return tile;
 }

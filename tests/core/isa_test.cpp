@@ -139,7 +139,7 @@ TEST(assemble_names_the_line_and_what_was_wanted) {
   refuses_text("wanted 'program'", "");
   refuses_text("line 1: got 'slot', wanted 'program'", "slot r0");
   refuses_text("line 2: got 'axes'", "program\naxes 3");
-  refuses_text("wanted parallel or reduce", "program\naxis 3");
+  refuses_text("wanted parallel, reduce or indexed", "program\naxis 3");
   refuses_text("a second axis of rows", "program\naxis parallel 3 rows 1\naxis parallel 3 rows 1");
   refuses_text("wanted a type", "program\nslot r0 f99 tile @0");
   refuses_text("a second slot r0", "program\nslot r0 f32 tile @0\nslot r0 f32 tile @0");
