@@ -157,6 +157,45 @@ def models(
 
 
 @app.command()
+def soak(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models of the catalogue; default: all.")
+    ] = None,
+    shapes: Annotated[int, typer.Option(min=1, help="Random shapes per model.")] = 1000,
+    json: JsonFile = None,
+    inductor: Inductor = True,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the shapes and the elements.")] = 0,
+) -> None:
+    """Many random shapes through models that are compiled once; every result is compared with eager."""
+    torch = need("torch")
+    from dvm.bench import soak as benchmark
+    from dvm.bench.zoo import ENTRIES
+
+    unknown = [name for name in names or [] if name not in ENTRIES]
+    if unknown:
+        raise CliError(f"there is no model {unknown[0]}; there are {', '.join(ENTRIES)}")
+    chosen = [ENTRIES[name] for name in names or ENTRIES]
+    need(*{package: None for entry in chosen for package in entry.packages} or ["torch"])
+    if threads is not None:
+        torch.set_num_threads(threads)
+    engines = ["eager", "inductor", "dvm"] if inductor else ["eager", "dvm"]
+    _note_load()
+    runs = []
+    with stages() as progress:
+        for entry in chosen:
+            runs.append(benchmark.soak(entry, shapes, engines, seed=seed, on_step=progress.advance))
+            if json is not None and str(json) != "-":
+                _write("soak", [benchmark.as_json(run) for run in runs], json)
+    if str(json) == "-":
+        _write("soak", [benchmark.as_json(run) for run in runs], json)
+    else:
+        tables.print_soaks(runs, shapes)
+    if any(run.wrong for run in runs):
+        raise typer.Exit(1)
+
+
+@app.command()
 def compare(
     old: Annotated[Path, typer.Argument(help="Results of an earlier run.")],
     new: Annotated[Path, typer.Argument(help="Results of a later run.")],

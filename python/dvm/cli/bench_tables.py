@@ -9,6 +9,7 @@ from dvm.cli.output import console, errors, milliseconds, table
 if TYPE_CHECKING:
     from dvm.bench.models import ModelRun
     from dvm.bench.report import Case, Change, Ratios
+    from dvm.bench.soak import Soak
 
 
 def print_operators(cases: list[Case], inductor: bool) -> None:
@@ -117,6 +118,46 @@ def print_models(run: ModelRun, title: str, first_calls: bool = False) -> None:
         if name != names[0]:
             text += f"; largest difference from {names[0]} {result.difference:.1e}"
         console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_soaks(runs: list[Soak], shapes: int) -> None:
+    """What became of each model, then how long its calls took."""
+    from dvm.bench import soak
+
+    columns = ("graphs", "recompiled", "kernels", "in torch", "difference", "memory", "plans")
+    rows = table(f"Compiled once, {shapes} random shapes", "model", *columns)
+    for run in runs:
+        colour = "red" if run.wrong else "green"
+        rows.add_row(
+            run.entry.name,
+            *map(str, (run.graphs, run.recompilations, run.kernels, run.fallbacks)),
+            f"[{colour}]{run.difference:.1e}",
+            f"{soak.growth(run) / 2**20:+.1f} MiB",
+            str(run.plans.get("plans", 0)),
+        )
+    console.print(rows)
+    console.print("memory: growth of the process over the second half of the shapes")
+    names = list(runs[0].engines)
+    for kind, title in (("first", "The first call of a shape"), ("repeated", "A repeated shape")):
+        rivals = [name for name in names if name != "dvm"]
+        times = table(
+            f"{title}: p50, p99, max",
+            "model",
+            *names,
+            *(f"dvm over {name}" for name in rivals),
+        )
+        for run in runs:
+            seconds = [soak.summary(getattr(run.engines[name], kind)) for name in names]
+            over = [soak.summary(soak.ratios(run, name, kind)) for name in rivals]
+            times.add_row(
+                run.entry.name,
+                *(" ".join(milliseconds(value) for value in row.values()) for row in seconds),
+                *(" ".join(f"{value:.2f}" for value in row.values()) for row in over),
+            )
+        console.print(times)
+    for run in runs:
+        for sizes in run.wrong[:5]:
+            errors.print(f"{run.entry.name} differs from eager at {sizes}", markup=False)
 
 
 def print_changes(changes: list[Change], threshold: float) -> None:

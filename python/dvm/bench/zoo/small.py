@@ -121,7 +121,7 @@ def _writer_inputs(sizes: Sizes, generator: torch.Generator) -> Inputs:
     batch, source = sizes["batch"], sizes["source"]
     mask = torch.rand(batch, source, generator=generator) < 0.8
     mask[:, 0] = True
-    state, memory = torch.randn(2, batch, HIDDEN, generator=generator)
+    state, memory = (torch.randn(batch, HIDDEN, generator=generator) for _ in range(2))
     read = torch.randn(batch, source, HIDDEN, generator=generator)
     return random_ids((batch,), generator), read, mask, state, memory
 

@@ -1,0 +1,203 @@
+"""Does one compilation serve a thousand shapes? Each model of the catalogue at random sizes, beside eager: every
+result compared, recompilations counted, memory watched, and the first call of a shape timed apart from its repeats.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._dynamo.utils import counters
+
+from dvm.bench import timer
+from dvm.bench.zoo import Entry, difference
+from dvm.torch import report
+
+# Calls of a shape after its first.
+_REPEATS = 2
+
+# A model that torch has to compile for many of its shapes shall not go on in eager unnoticed.
+_RECOMPILE_LIMIT = 64
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+# Called with the name of a model and the number of shapes, once per shape done.
+OnStep = Callable[[str, int], None]
+
+
+@dataclass
+class Latencies:
+    """Seconds of the calls of one engine, in the order of the shapes."""
+
+    compile: float = 0.0  # the first call of all
+    first: list[float] = field(default_factory=list)
+    repeated: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Soak:
+    """What became of one model."""
+
+    entry: Entry
+    engines: dict[str, Latencies]
+    graphs: int = 0  # at the end
+    recompilations: int = 0  # graphs that came after the first call
+    kernels: int = 0
+    fallbacks: int = 0
+    difference: float = 0.0
+    wrong: list[dict[str, int]] = field(default_factory=list)  # sizes beyond the tolerance
+    memory: list[int] = field(default_factory=list)  # resident bytes, after each tenth
+    plans: dict[str, int] = field(default_factory=dict)
+
+
+def soak(
+    entry: Entry,
+    shapes: int,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+    on_step: OnStep = lambda model, total: None,
+) -> Soak:
+    """Runs `shapes` random shapes through the engines `names`, of which the first is "eager"; each shape a first
+    time and again, the engines one after the other."""
+    torch._dynamo.reset()
+    counters.clear()
+    model = entry.build()
+    run = Soak(entry, {name: Latencies() for name in names})
+    generator = torch.Generator().manual_seed(seed)
+    seen: set[tuple[int, ...]] = set()
+    with ExitStack() as stack:
+        recorded = stack.enter_context(report.record())
+        stack.enter_context(entry.settings())
+        stack.enter_context(torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT))
+        stack.enter_context(torch.inference_mode())
+        calls = {name: _engine(name, model) for name in names}
+        inputs = entry.inputs(entry.first(), generator)
+        for name, call in calls.items():
+            run.engines[name].compile = timer.once(lambda call=call: call(*inputs))  # type: ignore[misc]
+        begun = counters["dvm"]["graphs"]
+        for number in range(shapes):
+            sizes = entry.draw(generator)
+            key = tuple(sizes.values())
+            _shape(run, calls, sizes, generator, key not in seen)
+            seen.add(key)
+            if (number + 1) % max(1, shapes // 10) == 0:
+                gc.collect()
+                run.memory.append(resident())
+            on_step(entry.name, shapes)
+    run.graphs = counters["dvm"]["graphs"]
+    run.recompilations = run.graphs - begun
+    run.kernels = sum(len(graph.kernels) for graph in recorded.compilations)
+    run.fallbacks = sum(len(graph.fallbacks) for graph in recorded.compilations)
+    run.plans = _plans(recorded.compilations)
+    return run
+
+
+def _engine(name: str, model: torch.nn.Module) -> Callable[..., Any]:
+    if name == "eager":
+        return model
+    compiled: Callable[..., Any] = torch.compile(model, backend=name, dynamic=True)
+    return compiled
+
+
+def _shape(
+    run: Soak,
+    calls: dict[str, Callable[..., Any]],
+    sizes: dict[str, int],
+    generator: torch.Generator,
+    new: bool,
+) -> None:
+    inputs = run.entry.inputs(sizes, generator)
+    wanted: Any = None
+    for name, call in calls.items():
+        latencies = run.engines[name]
+        start = time.perf_counter()
+        result = call(*inputs)
+        (latencies.first if new else latencies.repeated).append(time.perf_counter() - start)
+        for _ in range(_REPEATS):
+            latencies.repeated.append(timer.once(lambda call=call: call(*inputs)))  # type: ignore[misc]
+        if wanted is None:
+            wanted = result
+        elif name == "dvm":
+            found = difference(result, wanted)
+            run.difference = max(run.difference, found)
+            if found > run.entry.tolerance:
+                run.wrong.append(sizes)
+
+
+def _plans(compilations: Iterable[report.Compilation]) -> dict[str, int]:
+    """The plans of all kernels together. Equal segments share an Executable, which counts once."""
+    executables = {
+        id(segment.executable): segment.executable
+        for compilation in compilations
+        for segment in compilation.segments
+    }
+    total: dict[str, int] = {}
+    for executable in executables.values():
+        for name in ("plans", "bytes", "hits", "misses", "evictions"):
+            total[name] = total.get(name, 0) + executable.stats[name]
+    return total
+
+
+def resident() -> int:
+    """The bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+
+
+def growth(run: Soak) -> int:
+    """Bytes that the process grew by over the second half of the shapes: the first half fills the caches."""
+    return run.memory[-1] - run.memory[len(run.memory) // 2 - 1] if len(run.memory) > 1 else 0
+
+
+def ratios(run: Soak, engine: str, kind: str) -> list[float]:
+    """For each call, the seconds of dvm over those of `engine`; `kind` is "first" or "repeated"."""
+    ours, theirs = (getattr(run.engines[name], kind) for name in ("dvm", engine))
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """p50, p99 and the largest; empty for nothing."""
+    if not values:
+        return {}
+    return {
+        "p50": timer.percentile(values, 0.5),
+        "p99": timer.percentile(values, 0.99),
+        "max": max(values),
+    }
+
+
+def as_json(run: Soak) -> dict[str, Any]:
+    """The numbers of `run` for a result file."""
+    kinds = ("first", "repeated")
+    return {
+        "model": run.entry.name,
+        "threads": torch.get_num_threads(),
+        "distinct_shapes": len(run.engines["dvm"].first),
+        "graphs": run.graphs,
+        "recompilations": run.recompilations,
+        "kernels": run.kernels,
+        "fallbacks": run.fallbacks,
+        "largest_difference": run.difference,
+        "tolerance": run.entry.tolerance,
+        "wrong": run.wrong,
+        "resident_bytes": run.memory,
+        "growth_bytes": growth(run),
+        "plans": run.plans,
+        "compile": {"seconds": {name: it.compile for name, it in run.engines.items()}},
+        **{
+            kind: {
+                "seconds": {name: summary(getattr(it, kind)) for name, it in run.engines.items()},
+                "over": {
+                    name: summary(ratios(run, name, kind)) for name in run.engines if name != "dvm"
+                },
+            }
+            for kind in kinds
+        },
+    }
