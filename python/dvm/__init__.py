@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,11 @@ from dvm.explanation import Explanation
 from dvm.kernel import Kernel, kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
     from dvm import torch as torch
+    from dvm.compiled.model import CompiledModel
 
 try:
     __version__ = version("dvm")
@@ -36,19 +41,57 @@ __all__ = [
     "Program",
     "__version__",
     "assemble",
+    "compile",
     "explain",
     "fingerprint",
     "instructions",
     "isa",
     "kernel",
+    "load",
     "set_threads",
     "threads",
 ]
 
 
+def compile(  # noqa: A001 - the word for it
+    model: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    dynamic_shapes: Any = None,
+    options: Mapping[str, Any] | None = None,
+) -> CompiledModel:
+    """Compiles a torch module or function as a whole, through torch.export, for calls without gradients.
+
+    `args` and `kwargs` are example arguments, `dynamic_shapes` says as for torch.export.export which of their sizes
+    may differ from call to call; all others are fixed. `options` are those of dvm.torch.Options. Weights stay the
+    module's own: what is written into them is seen by the next call.
+
+    Raises what torch.export raises when it cannot capture the model, RuntimeError when `strict` is set and an
+    operation would run in torch, and NotImplementedError for arguments that no tensor or number is.
+    """
+    module = importlib.import_module("dvm.torch.export")
+    compiled: CompiledModel = module.compile_model(
+        model, args, kwargs, dynamic_shapes=dynamic_shapes, options=options
+    )
+    return compiled
+
+
+def load(path: str | Path, *, framework: str | None = None) -> CompiledModel:
+    """Reads what CompiledModel.save wrote; see dvm.compiled.model.load."""
+    loaded: CompiledModel = importlib.import_module("dvm.compiled.model").load(
+        path, framework=framework
+    )
+    return loaded
+
+
 def explain(target: Any, *args: Any, **kwargs: Any) -> Any:
-    """What of `target` (a kernel, an Executable, or a torch module or function) is fused, and why the rest is not."""
-    if isinstance(target, (Kernel, Executable)):
+    """What of `target` is fused, and why the rest is not. It is a kernel, an Executable, a CompiledModel, or a torch
+    module or function with example arguments."""
+    compiled = sys.modules.get("dvm.compiled.model")  # where there are none it was never imported
+    if isinstance(target, (Kernel, Executable)) or (
+        compiled is not None and isinstance(target, compiled.CompiledModel)
+    ):
         return target.explain(*args, **kwargs)
     if not callable(target):
         raise TypeError(

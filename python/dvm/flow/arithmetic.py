@@ -37,9 +37,12 @@ class Parsed:
     names: frozenset[str]
     functions: frozenset[str]
 
-    def python(self, functions: Mapping[str, str]) -> str:
-        """Its Python code. `functions` says under which name the code finds each function that it calls."""
-        return ast.unparse(_Calls(functions).visit(self._copy()))
+    def python(
+        self, functions: Mapping[str, str], variables: Mapping[str, str] | None = None
+    ) -> str:
+        """Its Python code. The mappings say under which names the code finds the functions that it calls, and the
+        variables where they are called otherwise."""
+        return ast.unparse(_Renamed(functions, variables or {}).visit(self._copy()))
 
     def _copy(self) -> ast.expr:
         return ast.parse(ast.unparse(self.tree), mode="eval").body
@@ -121,13 +124,17 @@ def _function(node: ast.expr) -> str:
     return name
 
 
-class _Calls(ast.NodeTransformer):
-    """Gives functions the names under which the code that is written finds them."""
+class _Renamed(ast.NodeTransformer):
+    """Gives functions and variables the names under which the code that is written finds them."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
+    def __init__(self, functions: Mapping[str, str], variables: Mapping[str, str]) -> None:
+        self.functions = functions
+        self.variables = variables
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Name(self.variables.get(node.id, node.id), ast.Load())
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        name = self.names[_function(node.func)]
+        name = self.functions[_function(node.func)]
         arguments = [self.visit(argument) for argument in node.args]
         return ast.Call(ast.Name(name, ast.Load()), arguments, [])

@@ -71,7 +71,9 @@ class NumpyDialect:
         return function
 
     def word(self, word: Word) -> Any:
-        return dtype(word.text) if word.kind == "dtype" else None  # arrays have no device or layout
+        return (
+            find_dtype(word.text) if word.kind == "dtype" else None
+        )  # arrays have no device or layout
 
     def fill(self, name: Callable[[str, Any], str], code: Sequence[str]) -> str:
         return f"{name('filled', _filled)}({', '.join(code)})"
@@ -84,7 +86,7 @@ class NumpyDialect:
         return f"{target}[...] = {source}"
 
 
-def dtype(name: str) -> np.dtype[Any]:
+def find_dtype(name: str) -> np.dtype[Any]:
     """The type that torch calls `name`. Raises ValueError where NumPy has none."""
     if name == "bfloat16":
         try:

@@ -92,16 +92,16 @@ class Emitter:
         part: Partition,
         segments: Mapping[int, Compiled],
         lifted: Mapping[fx.Node, Any] | None = None,
-        updates: Iterable[tuple[fx.Node, fx.Node]] = (),
+        updates: Mapping[int, fx.Node] | None = None,
     ) -> None:
-        """`lifted` are placeholders that are no arguments, with what they stand for; `updates` are pairs of a tensor
-        and what is copied into it at the end."""
+        """`lifted` are placeholders that are no arguments, with what they stand for; `updates` tell which of the
+        results are not returned but copied into a placeholder."""
         self.module = module  # holds the constants that the graph names
         self.graph = module.graph
         self.part = part
         self.segments = segments
         self.lifted = lifted or {}
-        self.updates = updates
+        self.updates = updates or {}
         self.flow = Flow([], [], [])
         self.executables: dict[
             _core.Executable, int
@@ -112,8 +112,8 @@ class Emitter:
         self.symbols: dict[str, str] = {}  # symbol -> the variable of its value
         self.held: dict[fx.Node, Held] = {}  # what the graph names besides tensors
 
-    def emit(self, returns: Any) -> Emitted:
-        """The Flow that returns `returns`, nodes and plain values in any nesting."""
+    def emit(self) -> Emitted:
+        """The Flow, which returns what the graph does."""
         placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
         self._prologue(placeholders)
         phases: dict[int, list[fx.Node]] = {}
@@ -126,9 +126,7 @@ class Emitter:
                 self._segment(time, self.segments[time])
             for node in phases.get(time, ()):
                 self._torch(node)
-        for target, source in self.updates:
-            self.flow.steps.append(Update(self._name(target), self._name(source)))
-        self.flow.returns = self._argument(returns)
+        self._results()
         tensors = {
             name for node, name in self.names.items()
             if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
@@ -210,6 +208,8 @@ class Emitter:
             dtype = str(value.dtype).removeprefix("torch.")
             fill = Fill(shape, strides, dtype, self._filling(node), self._name(node))
             self.flow.steps.append(fill)
+        elif node.target is aten.sym_size.int and isinstance(node.args[1], int):
+            self.flow.steps.append(Size(self._name(node.args[0]), node.args[1], self._name(node)))
         elif node.target is operator.getitem and isinstance(node.args[1], int):
             self.flow.steps.append(Item(self._name(node.args[0]), node.args[1], self._name(node)))
         else:
@@ -261,6 +261,15 @@ class Emitter:
         if function is not None:
             return Expression(f"{function}({', '.join(map(str, operands))})")
         return None
+
+    def _results(self) -> None:
+        output = next(node for node in self.graph.nodes if node.op == "output")
+        results: Any = output.args[0]
+        for number, target in self.updates.items():
+            self.flow.steps.append(Update(self._name(target), self._name(results[number])))
+        if self.updates:
+            results = tuple(item for n, item in enumerate(results) if n not in self.updates)
+        self.flow.returns = self._argument(results)
 
     # Arguments.
 

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from dvm.kernel_line import kernel_line
-from dvm.torch.report import Compilation, record
-
-
-class Explanation(dict[str, Any]):
-    """An account of plain values, so that it can be written as JSON; printing it gives a readable one."""
-
-    @property
-    def kernels(self) -> list[dict[str, Any]]:
-        """The kernels of all graphs."""
-        return [kernel for graph in self["graphs"] for kernel in graph["kernels"]]
-
-    @property
-    def fallbacks(self) -> list[dict[str, Any]]:
-        """The operations that torch runs, each with `name`, `reason`, `line` and `count`."""
-        return [fallback for graph in self["graphs"] for fallback in graph["fallbacks"]]
-
-    def json(self) -> str:
-        return json.dumps(self, indent=2, default=str)
-
-    def __str__(self) -> str:
-        graphs = self["graphs"]
-        kernels, calls = len(self.kernels), sum(f["count"] for f in self.fallbacks)
-        lines = [
-            f"{self['name']}: {_plural(len(graphs), 'graph')}, {_plural(kernels, 'kernel')}, "
-            f"{_plural(calls, 'operation')} in torch, {_plural(self['compiles'], 'compilation')}"
-        ]
-        for number, graph in enumerate(graphs):
-            lines += ["", f"graph {number} ({graph['kind']}, compiled in {graph['ms']:.1f} ms)"]
-            lines += [f"  kernel {kernel_line(kernel)}" for kernel in graph["kernels"]]
-            for fallback in graph["fallbacks"]:
-                times = f" x{fallback['count']}" if fallback["count"] > 1 else ""
-                lines.append(f"  torch  {fallback['name']}{times}: {fallback['reason']}")
-                lines.append(f"         {fallback['line']}")
-            lines += [f"  note   {note}" for note in graph["notes"]]
-        return "\n".join(lines)
+from dvm.compiled.explanation import Explanation
+from dvm.torch.report import record
 
 
 def explain(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -60,7 +25,7 @@ def explain(target: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanatio
         _run_backward(result)
     torch._dynamo.reset()
     name = getattr(target, "__name__", type(target).__name__)
-    graphs = [_graph(compilation) for compilation in report.compilations]
+    graphs = [compilation.account() for compilation in report.compilations]
     return Explanation(name=name, compiles=len(graphs), graphs=graphs)
 
 
@@ -94,24 +59,4 @@ def _graph_leaves(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     return leaves
 
 
-def _graph(compilation: Compilation) -> dict[str, Any]:
-    fallbacks: dict[tuple[str, str, str], int] = {}
-    for fallback in compilation.fallbacks:
-        key = (fallback.name, fallback.reason, fallback.line)
-        fallbacks[key] = fallbacks.get(key, 0) + 1
-    return {
-        "kind": compilation.kind,
-        "ms": compilation.seconds * 1e3,
-        "kernels": compilation.kernels,
-        "fallbacks": [
-            {"name": name, "reason": reason, "line": line, "count": count}
-            for (name, reason, line), count in fallbacks.items()
-        ],
-        "notes": compilation.notes,
-        "graphs": [str(segment.graph) for segment in compilation.segments],
-        "source": compilation.source,
-    }
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+__all__ = ["Explanation", "explain"]

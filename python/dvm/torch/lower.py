@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def lower(
     options: Options,
     *,
     lifted: Mapping[fx.Node, Any] | None = None,
-    updates: Iterable[tuple[fx.Node, fx.Node]] = (),
+    updates: Mapping[int, fx.Node] | None = None,
 ) -> Lowered:
     """Compiles a functional ATen graph, which is changed on the way. `lifted` and `updates` are as Emitter takes them.
 
@@ -58,8 +58,7 @@ def lower(
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }
-    output = next(node for node in graph.nodes if node.op == "output")
-    emitted = Emitter(gm, part, segments, lifted, updates).emit(output.args[0])
+    emitted = Emitter(gm, part, segments, lifted, updates).emit()
     run, source = write(emitted.flow, emitted.executables, emitted.constants, TorchDialect())
     seconds = time.perf_counter() - start
     compiled = list(segments.values())

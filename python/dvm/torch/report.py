@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from dvm.torch.partition import Fallback
 from dvm.torch.segment import Compiled
@@ -34,6 +36,26 @@ class Compilation:
     def notes(self) -> list[str]:
         """Why neighbours were not fused."""
         return [note for segment in self.segments for note in segment.executable.explain()["notes"]]
+
+    def account(self) -> dict[str, Any]:
+        """All of it as plain values, a graph of dvm.compiled.explanation.Explanation."""
+        return {
+            "kind": self.kind,
+            "ms": self.seconds * 1e3,
+            "kernels": self.kernels,
+            "fallbacks": self.counted_fallbacks(),
+            "notes": self.notes,
+            "graphs": [str(segment.graph) for segment in self.segments],
+            "source": self.source,
+        }
+
+    def counted_fallbacks(self) -> list[dict[str, Any]]:
+        """What torch runs, equal ones once: `name`, `reason`, `line` and `count`."""
+        counts = Counter((item.name, item.reason, item.line) for item in self.fallbacks)
+        return [
+            {"name": name, "reason": reason, "line": line, "count": count}
+            for (name, reason, line), count in counts.items()
+        ]
 
 
 @dataclass

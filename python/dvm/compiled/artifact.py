@@ -1,0 +1,157 @@
+"""A compiled model as the contents of a file, and back: its Flow, Graphs and Signature as JSON, its tensors as raw
+memory. No pickle, so that a file can be read without trusting who wrote it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dvm import _core
+from dvm.compiled import container
+from dvm.compiled.container import ArtifactError, Contents
+from dvm.compiled.framework import Framework, find
+from dvm.compiled.parts import Parts
+from dvm.compiled.signature import Signature
+from dvm.flow.json_form import (
+    Json,
+    NotSaveableError,
+    flow_from_json,
+    flow_to_json,
+    variable,
+)
+from dvm.flow.numpy_dialect import OPERATIONS
+from dvm.flow.steps import Flow
+
+_BYTES = {
+    "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "bfloat16": 2, "uint32": 4, "int32": 4,
+    "float32": 4, "uint64": 8, "int64": 8, "float64": 8, "complex64": 8, "complex128": 16,
+}  # fmt: skip
+
+
+def save(parts: Parts, framework: Framework, path: Path) -> None:
+    """Writes the file. Raises NotSaveableError for what no file can hold."""
+    try:
+        tensors, sections = _to_sections(parts.constants, framework)
+        header = {
+            "name": parts.name,
+            "milliseconds": parts.milliseconds,
+            "signature": parts.signature.to_json(),
+            "flow": flow_to_json(parts.flow),
+            "fallbacks": parts.fallbacks,
+            "tensors": tensors,
+        }
+    except NotSaveableError as error:
+        raise NotSaveableError(f"[save] the model holds {error}") from None
+    container.write(path, header, sections)
+
+
+def load(path: Path, framework: str | None) -> tuple[Parts, str]:
+    """The model in a file, and the framework that runs it. Raises ArtifactError."""
+    contents = container.read(path)
+    header = contents.header
+    try:
+        flow = flow_from_json(header["flow"])
+        needs_torch = any(name not in OPERATIONS for name in flow.operations)
+        chosen = framework or ("torch" if needs_torch else "numpy")
+        if needs_torch and chosen == "numpy":
+            missing = sorted(set(flow.operations) - OPERATIONS.keys())
+            raise ValueError(f"[load] NumPy has no {', '.join(missing)}: framework='torch' has")
+        parts = Parts(
+            str(header["name"]),
+            Signature.from_json(header["signature"]),
+            flow,
+            [_core.Executable(_core.Graph.parse(text)) for text in flow.graphs],
+            _from_sections(header["tensors"], contents, flow, find(chosen)),
+            [_fallback(data) for data in header["fallbacks"]],
+            float(header["milliseconds"]),
+        )
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"[load] {path}: {error}") from error
+    return parts, chosen
+
+
+def _to_sections(
+    constants: Mapping[str, Any], framework: Framework
+) -> tuple[list[Json], list[container.Buffer]]:
+    """A section for each piece of memory that tensors look at, be it several of them."""
+    places = {name: framework.place(tensor) for name, tensor in constants.items()}
+    spans: list[list[int]] = []  # first byte and the one behind the last, of memory in use
+    for place in sorted(places.values(), key=lambda place: place.address):
+        end = place.address + _bytes(place.dtype, place.shape, place.strides)
+        if spans and place.address < spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], end)
+        elif end > place.address:
+            spans.append([place.address, end])
+    starts = [start for start, _ in spans]
+    tensors: list[Json] = []
+    for name, place in places.items():
+        number = max(0, bisect.bisect_right(starts, place.address) - 1)
+        empty = 0 in place.shape
+        tensors.append(
+            {
+                "name": name,
+                "dtype": place.dtype,
+                "shape": list(place.shape),
+                "strides": list(place.strides),
+                "section": 0 if empty else number,
+                "offset": 0 if empty else place.address - starts[number],
+            }
+        )
+    return tensors, [_memory(start, end) for start, end in spans]
+
+
+def _from_sections(
+    tensors: Json, contents: Contents, flow: Flow, framework: Framework
+) -> dict[str, Any]:
+    """The tensors, each where it lies in the file."""
+    constants: dict[str, Any] = {}
+    for data in tensors:
+        name, dtype = variable(data["name"]), data["dtype"]
+        shape, strides = _naturals(data["shape"]), _naturals(data["strides"])
+        if len(shape) != len(strides) or dtype not in _BYTES:
+            raise ValueError(f"[load] {name} is no tensor: {dtype}, {shape}, {strides}")
+        at = 0
+        if 0 not in shape:
+            start, size = contents.sections[data["section"]]
+            (offset,) = _naturals([data["offset"]])
+            if data["section"] < 0 or offset + _bytes(dtype, shape, strides) > size:
+                raise ValueError(f"[load] {name} lies outside of its section")
+            at = start + offset
+        constants[name] = framework.from_memory(contents.memory, at, dtype, shape, strides)
+    missing = set(flow.constants) - constants.keys()
+    if missing:
+        raise ValueError(f"[load] there is no tensor {', '.join(sorted(missing))}")
+    return constants
+
+
+def _bytes(dtype: str, shape: Sequence[int], strides: Sequence[int]) -> int:
+    """From the first byte of a tensor to its last."""
+    if dtype not in _BYTES:
+        raise NotSaveableError(f"a tensor of type {dtype}")
+    if 0 in shape:
+        return 0
+    last = sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    return (last + 1) * _BYTES[dtype]
+
+
+def _memory(start: int, end: int) -> memoryview:
+    return memoryview((ctypes.c_ubyte * (end - start)).from_address(start)).cast("B")
+
+
+def _naturals(values: Json) -> list[int]:
+    if not isinstance(values, list) or any(type(n) is not int or n < 0 for n in values):
+        raise ValueError(f"[load] {values!r} are no sizes")
+    return values
+
+
+def _fallback(data: Json) -> dict[str, Any]:
+    return {
+        "name": str(data["name"]),
+        "reason": str(data["reason"]),
+        "line": str(data["line"]),
+        "count": int(data["count"]),
+    }

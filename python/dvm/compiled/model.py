@@ -1,0 +1,105 @@
+"""CompiledModel: what dvm.compile returns and dvm.load reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from dvm.compiled import artifact
+from dvm.compiled.call import write_call
+from dvm.compiled.explanation import Explanation, plural
+from dvm.compiled.framework import find
+from dvm.compiled.parts import Parts
+from dvm.compiled.signature import Tensor
+from dvm.flow.function import write
+from dvm.flow.steps import Run
+
+
+class CompiledModel:
+    """A model that is compiled once, for all sizes that its arguments may have.
+
+    A call takes the model's own arguments and returns what the model returns. Arguments that do not fit what it was
+    compiled for raise InputError, a ValueError, which names the argument and dimension. A call computes no gradients.
+    It may be called from several threads at once, unless the model changes buffers or arguments of its own.
+    """
+
+    def __init__(self, parts: Parts, framework: str) -> None:
+        self._parts = parts
+        self._framework = find(framework)
+        run, self._source = write(
+            parts.flow, parts.executables, parts.constants, self._framework.dialect
+        )
+        self._call = write_call(parts.signature, self._framework, run)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
+
+    @property
+    def framework(self) -> str:
+        """Whose tensors it takes and returns: "torch" or "numpy"."""
+        return self._framework.name
+
+    def explain(self) -> Explanation:
+        """Which kernels there are, and what torch runs and why."""
+        runs = [step.graph for step in self._parts.flow.steps if isinstance(step, Run)]
+        facts = [self._parts.executables[graph].explain() for graph in runs]
+        graph = {
+            "kind": "inference",
+            "ms": self._parts.milliseconds,
+            "kernels": [kernel for fact in facts for kernel in fact["kernels"]],
+            "fallbacks": self._parts.fallbacks,
+            "notes": [note for fact in facts for note in fact["notes"]],
+            "graphs": [self._parts.flow.graphs[graph] for graph in runs],
+            "source": self._source,
+        }
+        return Explanation(name=self._parts.name, compiles=1, graphs=[graph])
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything, weights included, into one file, which dvm.load reads on any machine with this version
+        of dvm. Raises NotSaveableError, a ValueError, when the model holds what no file can."""
+        artifact.save(self._parts, self._framework, Path(path))
+
+    def __repr__(self) -> str:
+        parts = self._parts
+        account = self.explain()
+        calls = sum(fallback["count"] for fallback in account.fallbacks)
+        lines = [
+            f"CompiledModel {parts.name}: {plural(len(account.kernels), 'kernel')}, "
+            f"{plural(calls, 'operation')} in torch, {plural(len(parts.constants), 'constant')}"
+        ]
+        labels = {symbol.name: symbol for symbol in parts.signature.symbols}
+        shown: Counter[str] = Counter()
+        for path, leaf in zip(parts.signature.paths, parts.signature.leaves, strict=True):
+            text = str(leaf)
+            if isinstance(leaf, Tensor):
+                sizes = ", ".join(_size_text(size, labels, shown) for size in leaf.shape)
+                text = f"{leaf.dtype}[{sizes}]"
+            lines.append(f"  {path}: {text}")
+        return "\n".join(lines)
+
+
+def _size_text(size: int | str, labels: dict[str, Any], shown: Counter[str]) -> str:
+    """A size as the user knows it, with its range where it is met first."""
+    symbol = labels.get(str(size))
+    if symbol is None:
+        for name, known in labels.items():
+            size = str(size).replace(name, known.title)
+        return str(size)
+    shown[symbol.name] += 1
+    return symbol.title + (f" {symbol.range}" if shown[symbol.name] == 1 else "")
+
+
+def load(path: str | Path, *, framework: str | None = None) -> CompiledModel:
+    """Reads what CompiledModel.save wrote. Weights stay in the file and are mapped into memory: processes share them,
+    and what a model changes in its buffers is its own and does not reach the file.
+
+    `framework` is "torch" or "numpy", whose tensors the model then takes and returns. None is "numpy" when no
+    operation of the model needs torch, which then is not imported.
+
+    Raises ArtifactError, a ValueError, for a file that is damaged, of another version or of other instructions.
+    """
+    if framework not in (None, "torch", "numpy"):
+        raise ValueError(f"[load] framework {framework!r} came, wanted 'torch' or 'numpy'")
+    parts, chosen = artifact.load(Path(path), framework)
+    return CompiledModel(parts, chosen)

@@ -1,0 +1,23 @@
+"""What a CompiledModel is made of, and what its file holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dvm import _core
+from dvm.compiled.signature import Signature
+from dvm.flow.steps import Flow
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a compiled model is."""
+
+    name: str
+    signature: Signature
+    flow: Flow
+    executables: list[_core.Executable]  # of the Flow's Graphs
+    constants: dict[str, Any]  # the Flow's tensors
+    fallbacks: list[dict[str, Any]]  # what torch runs: name, reason, line and count of each
+    milliseconds: float  # that its compilation took, torch's tracing apart
