@@ -123,9 +123,9 @@ def test_is_one_kernel(name, dtype):
     with torch.no_grad():
         account = explain(function, *arguments)
     assert account.fallbacks == []
-    assert [kernel["name"] for kernel in account.kernels] == [account.kernels[0]["name"]], str(
-        account
-    )
+    # The check that indices are in range reduces over other axes than what reads them.
+    kernels = [kernel for kernel in account.kernels if "all" not in kernel["ops"]]
+    assert len(kernels) == 1, str(account)
 
 
 def test_rope_of_halves_is_one_kernel_where_the_width_is_known():

@@ -11,7 +11,7 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
-from dvm.torch.symbols import Size, Symbols, expression
+from dvm.torch.symbols import IntLike, Size, Symbols, expression
 
 Number = bool | int | float
 
@@ -124,6 +124,7 @@ class Builder:
             set()
         )  # conversions to a narrow float that a kernel may leave out
         self._constants: dict[tuple[type, str, str], Value] = {}
+        self.checks: dict[fx.Node, list[tuple[int, str]]] = {}  # what must hold where a node runs
 
     # Operands.
 
@@ -281,6 +282,14 @@ class Builder:
         kept = [size for axis, size in enumerate(shape) if axis not in axes]
         return self.reshape(reduced, kept)
 
+    def gather(self, value: Value, index: Value, axis: int) -> Value:
+        """Elements of a tensor along `axis`, see Graph.gather. What is computed is picked from by aten.index.pick."""
+        return self._record("gather", (value.id, index.id), (axis,))
+
+    def require(self, node: fx.Node, holds: Value, message: str) -> None:
+        """States what must hold when `node` is run: one bool. If it does not, IndexError tells the message."""
+        self.checks.setdefault(node, []).append((self.reshape(holds, []).id, message))
+
     def reshape(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)
         if value.shape == shape:
@@ -289,6 +298,16 @@ class Builder:
         if recipe.method == "expand" and not self.graph.shape(recipe.operands[0]):
             return self.expand(Value(self, recipe.operands[0]), shape)  # one number everywhere
         return self._record("reshape", (value.id,), (shape,))
+
+    def slice(
+        self, value: Value, axis: int, start: IntLike, length: IntLike, step: int = 1
+    ) -> Value:
+        """`length` elements of `axis`, every `step`-th from `start` on."""
+        axis %= value.rank
+        begin, count = self.symbols.size(start), self.symbols.size(length)
+        if (begin, step) == (0, 1) and self.same([value.shape[axis]], [count]):
+            return value
+        return self._record("slice", (value.id,), (axis, begin, count, step))
 
     def same(self, first: Sequence[Size], second: Sequence[Size]) -> bool:
         """Whether the Graph knows the sizes to be equal, be it that operations between tensors made them so."""
@@ -311,7 +330,7 @@ class Builder:
         self._groups[merged.id] = Groups(value, axis, size, (shape[axis], shape[axis + 1]))
         return merged
 
-    def _is_tensor(self, value: Value) -> bool:
+    def is_tensor(self, value: Value) -> bool:
         """Whether the value comes to the present segment as a tensor: from outside or from a segment before."""
         return (
             self.recipes[value.id].method == "input"
@@ -319,7 +338,7 @@ class Builder:
         )
 
     def _groups_of(self, value: Value) -> Groups | None:
-        return None if self._is_tensor(value) else self._groups.get(value.id)
+        return None if self.is_tensor(value) else self._groups.get(value.id)
 
     def _split(self, value: Value, groups: Groups) -> Value | None:
         """`value`, which is to meet a regrouped one, as it meets that one's base; None if it must be made first."""
@@ -340,7 +359,7 @@ class Builder:
         if not self.same([value.shape[axis]], [cut.size]):
             return None
         shape = value.shape
-        if self._is_tensor(value):
+        if self.is_tensor(value):
             return self.reshape(value, [*shape[:axis], *cut.sizes, *shape[axis + 1 :]])
         known = self._groups_of(value)
         if known is not None and known.axis == axis and self.same(known.sizes, cut.sizes):

@@ -117,7 +117,15 @@ _UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
 _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
 
-_MOVES = (torch.ops.aten.cat.default, torch.ops.aten.stack.default, torch.ops.aten.copy.default)
+_MOVES = (
+    torch.ops.aten.cat.default,
+    torch.ops.aten.stack.default,
+    torch.ops.aten.copy.default,
+    torch.ops.aten.embedding.default,
+    torch.ops.aten.index_select.default,
+    torch.ops.aten.gather.default,
+    torch.ops.aten.index.Tensor,
+)
 
 _CONVERSIONS = (torch.ops.aten._to_copy.default, torch.ops.prims.convert_element_type.default)
 

@@ -47,8 +47,10 @@ def compile_segment(
         value = builder.values[node]
         if isinstance(value, Value):
             wanted.append((node, value.id))
-    needed = _needed([value for _, value in wanted], given, builder)
-    return _Assembly(part, name, given, needed).compile(wanted, known)
+    checks = [check for node in segment.nodes for check in builder.checks.get(node, ())]
+    roots = [value for _, value in wanted] + [condition for condition, _ in checks]
+    needed = _needed(roots, given, builder)
+    return _Assembly(part, name, given, needed).compile(wanted, checks, known)
 
 
 def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> list[int]:
@@ -91,7 +93,10 @@ class _Assembly:
         self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
 
     def compile(
-        self, wanted: list[tuple[fx.Node, int]], known: dict[str, _core.Executable]
+        self,
+        wanted: list[tuple[fx.Node, int]],
+        checks: list[tuple[int, str]],
+        known: dict[str, _core.Executable],
     ) -> Compiled:
         tensors = self._inputs()
         sizes = self._sizes()
@@ -104,6 +109,8 @@ class _Assembly:
                     for operand in _operands(value, self.given, self.part.builder)
                 ]
                 self.mine[value] = make(self.graph, recipe.method, operands, recipe.arguments)
+        for condition, message in checks:
+            self.graph.check(self.mine[condition], message)
         copied = self._outputs(wanted)
         text = str(self.graph)
         executable = known.get(text)
@@ -138,6 +145,8 @@ class _Assembly:
             elif recipe.method in ("reshape", "expand", "iota"):
                 for size in recipe.arguments[0]:
                     names.update(_NAME.findall(str(size)))
+            elif recipe.method == "slice":
+                names.update(_NAME.findall(f"{recipe.arguments[1]} {recipe.arguments[2]}"))
         missing = sorted(names - bound)
         for name in missing:
             self.graph.scalar(name, "i64")

@@ -1,6 +1,16 @@
 """What each ATen operation is in terms of the core's instructions: one table, filled by family."""
 
-from dvm.torch.aten import activations, choice, create, losses, normalize, pointwise, reduce, views
+from dvm.torch.aten import (
+    activations,
+    choice,
+    create,
+    index,
+    losses,
+    normalize,
+    pointwise,
+    reduce,
+    views,
+)
 from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, VIEWS
 
 __all__ = [
@@ -11,6 +21,7 @@ __all__ = [
     "activations",
     "choice",
     "create",
+    "index",
     "losses",
     "normalize",
     "pointwise",

@@ -1,16 +1,16 @@
-"""Losses. Cross entropy picks one element of each row: inside a kernel that is a choice by position and a sum, so that
-the table of log-probabilities is never written.
+"""Losses. Cross entropy picks one element of each row, of what the log-probabilities are computed from, so that their
+table is never written.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import fx
 
+from dvm.torch.aten.index import pick
 from dvm.torch.aten.reduce import axes_of
 from dvm.torch.aten.table import COMPUTED, lowers
 from dvm.torch.builder import Builder, Declined, Value
@@ -53,15 +53,13 @@ def nll_loss(
     ignore_index: Any,
 ) -> tuple[Value, Value]:
     value = b.compute(x)
-    if b.recipes[b.value(x).id].method == "input":
-        raise Declined("reading the picked elements alone is cheaper than reading every row")
-    chosen, counts = _chosen(b, x, target, weight, ignore_index)
-    # Whatever is not a class gives nan: eager raises, and a kernel cannot.
-    row = b.reduce("sum", b.select(chosen, value, 0), [-1])
+    position, counts = _positions(b, target, weight, ignore_index)
     classes = b.size(x.meta["val"].shape[-1])
-    position = _column(b, target)
     inside = b.op("logical_and", b.op("ge", position, 0), b.op("lt", position, classes))
-    losses = b.select(counts, b.select(inside, -row, math.nan), 0)
+    fits = b.op("logical_or", inside, b.op("logical_not", counts))
+    holds = b.reduce("all", fits, list(range(fits.rank)), keepdims=False)
+    b.require(node, holds, f"[{node.target}] a target is out of range of the classes")
+    losses = b.select(counts, -pick(b, value, position, value.rank - 1), 0)
     flat = b.reshape(losses, losses.shape[:-1])
     if reduction == NONE:
         return flat, b.constant(0, value.type)
@@ -83,7 +81,9 @@ def nll_loss_backward(
     total_weight: fx.Node,
 ) -> Value:
     g = b.compute(gradient)
-    chosen, counts = _chosen(b, x, target, weight, ignore_index)
+    position, counts = _positions(b, target, weight, ignore_index)
+    shape = x.meta["val"].shape
+    chosen = b.op("eq", b.iota([*([1] * (len(shape) - 1)), shape[-1]], len(shape) - 1), position)
     if reduction == MEAN:
         g = g / b.cast(b.value(total_weight), g.type)
     if reduction == NONE:
@@ -91,21 +91,14 @@ def nll_loss_backward(
     return b.select(b.op("logical_and", chosen, counts), -g, b.constant(0, g.type))
 
 
-def _column(b: Builder, target: fx.Node) -> Value:
-    value = b.value(target)
-    return b.reshape(value, [*value.shape, 1])
-
-
-def _chosen(
-    b: Builder, x: fx.Node, target: fx.Node, weight: fx.Node | None, ignore_index: Any
+def _positions(
+    b: Builder, target: fx.Node, weight: fx.Node | None, ignore_index: Any
 ) -> tuple[Value, Value]:
-    """Which element of each row is the target's, and which rows count."""
+    """The class of each row, and whether the row counts; both with an axis of size 1 for the classes."""
     if weight is not None:
         raise Declined("classes have weights")
-    position = _column(b, target)
-    if position.type != "i64":
-        raise Declined(f"the targets are {position.type}, not i64")
-    shape = x.meta["val"].shape
-    column = b.iota([*([1] * (len(shape) - 1)), shape[-1]], len(shape) - 1)
-    counts = b.op("ne", position, b.number(ignore_index, "i64"))
-    return b.op("eq", column, position), counts
+    value = b.value(target)
+    if value.type != "i64":
+        raise Declined(f"the targets are {value.type}, not i64")
+    position = b.reshape(value, [*value.shape, 1])
+    return position, b.op("ne", position, b.number(ignore_index, "i64"))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
@@ -57,6 +58,40 @@ def transpose(b: Builder, node: fx.Node, x: fx.Node, first: int, second: int) ->
 def t(b: Builder, node: fx.Node, x: fx.Node) -> Value:
     value = b.value(x)
     return b.permute(value, [1, 0]) if value.rank == 2 else value
+
+
+@lowers(VIEWS, aten.slice.Tensor)
+def cut(
+    b: Builder,
+    node: fx.Node,
+    x: fx.Node,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
+) -> Value:
+    size, length = x.meta["val"].shape[dim], node.meta["val"].shape[dim]
+    return b.slice(b.value(x), dim, _place(b, start or 0, size, length), length, step)
+
+
+@lowers(VIEWS, aten.select.int)
+def select(b: Builder, node: fx.Node, x: fx.Node, dim: int, index: Any) -> Value:
+    one = b.slice(b.value(x), dim, _place(b, index, x.meta["val"].shape[dim], 1), 1)
+    return b.reshape(one, b.symbols.shape(node.meta["val"].shape))
+
+
+def _place(b: Builder, start: Any, size: Any, length: Any) -> Any:
+    """Where a part of `length` elements of `size` begins; `start` may count from the end."""
+    if isinstance(start, fx.Node):
+        start = start.meta["val"]
+    if statically_known_true(start >= 0):
+        return start
+    # From the end, unless there are fewer elements than that: torch then starts at the first.
+    if isinstance(start, int) and b.same([b.symbols.size(length)], [-start]):
+        return size + start
+    if isinstance(start, int) and statically_known_true(size + start >= 0):
+        return size + start
+    raise Declined(f"it begins at {start}, which may be before the first element")
 
 
 @lowers(VIEWS, aten.alias.default, aten.detach.default, *overloads("lift_fresh", "default"))
