@@ -1,5 +1,6 @@
-"""Makes an ATen graph smaller before it is cut, in place: equal nodes become one, views of views become one, and a
-matrix product with the bias and the views around it becomes the `linear` that the program was written with.
+"""Makes an ATen graph smaller before it is cut, in place: equal nodes become one, views of views become one, the parts
+that a tensor is split into become slices of it, and a matrix product with the bias and the views around it becomes the
+`linear` that the program was written with.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from dvm.torch.symbols import is_contiguous
 aten = torch.ops.aten
 
 _RESHAPES = (aten.view.default, aten._unsafe_view.default)
+_SPLITS = (
+    aten.split.Tensor,
+    aten.split_with_sizes.default,
+    aten.unsafe_split.Tensor,
+    aten.unsafe_split_with_sizes.default,
+)
 _MAYBE_NOTHING = (
     *_RESHAPES,
     aten.expand.default,
@@ -24,6 +31,9 @@ _MAYBE_NOTHING = (
 
 
 def simplify(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if node.target in _SPLITS:
+            _slice_parts(graph, node)
     _merge_equal(graph)
     for node in graph.nodes:
         if node.target in (aten.addmm.default, aten.mm.default):
@@ -36,6 +46,23 @@ def simplify(graph: fx.Graph) -> None:
     for node in reversed(graph.nodes):
         if not node.users and _is_pure(node):
             graph.erase_node(node)
+
+
+def _slice_parts(graph: fx.Graph, node: fx.Node) -> None:
+    """Reads the parts of a split tensor as slices of it, which kernels take for nothing."""
+    operand, dim = node.args[0], node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+    sizes = [part.shape[dim] for part in node.meta["val"]]
+    if not all(isinstance(size, int) for size in sizes):
+        return
+    for part in list(node.users):
+        number = part.args[1]
+        begin = sum(sizes[:number])
+        with graph.inserting_before(part):
+            arguments = (operand, dim, begin, begin + sizes[number])
+            cut = graph.call_function(aten.slice.Tensor, arguments)
+        cut.meta = dict(part.meta)
+        part.replace_all_uses_with(cut)
+        graph.erase_node(part)
 
 
 def _is_pure(node: fx.Node) -> bool:
