@@ -45,6 +45,9 @@ class Framework(Protocol):
 
 def find(name: str) -> Framework:
     """Raises ImportError when torch is wanted and not installed."""
-    module = importlib.import_module(f"dvm.compiled.{name}_framework")
+    try:
+        module = importlib.import_module(f"dvm.compiled.{name}_framework")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"[load] the model needs {name}, which is not installed") from error
     framework: Framework = module.FRAMEWORK
     return framework

@@ -8,10 +8,11 @@ from typing import Any
 
 from dvm.compiled import artifact
 from dvm.compiled.call import write_call
+from dvm.compiled.container import ArtifactError
 from dvm.compiled.explanation import Explanation, plural
 from dvm.compiled.framework import find
 from dvm.compiled.parts import Parts
-from dvm.compiled.signature import Tensor
+from dvm.compiled.signature import Symbol, Tensor
 from dvm.flow.function import write
 from dvm.flow.steps import Run
 
@@ -79,7 +80,7 @@ class CompiledModel:
         return "\n".join(lines)
 
 
-def _size_text(size: int | str, labels: dict[str, Any], shown: Counter[str]) -> str:
+def _size_text(size: int | str, labels: dict[str, Symbol], shown: Counter[str]) -> str:
     """A size as the user knows it, with its range where it is met first."""
     symbol = labels.get(str(size))
     if symbol is None:
@@ -101,5 +102,9 @@ def load(path: str | Path, *, framework: str | None = None) -> CompiledModel:
     """
     if framework not in (None, "torch", "numpy"):
         raise ValueError(f"[load] framework {framework!r} came, wanted 'torch' or 'numpy'")
-    parts, chosen = artifact.load(Path(path), framework)
-    return CompiledModel(parts, chosen)
+    try:
+        return CompiledModel(*artifact.load(Path(path), framework))
+    except artifact.NONSENSE as error:
+        if isinstance(error, ArtifactError):
+            raise
+        raise ArtifactError(f"[load] {path}: {error}") from error

@@ -55,8 +55,12 @@ def refuse(signature: Signature, framework: Framework, args: Sequence[Any]) -> N
             _check_sizes(signature, symbols, path, leaf, value)
     for condition in signature.conditions:
         if not evaluate(condition, symbols):
-            sizes = ", ".join(f"{name} = {size}" for name, size in symbols.items())
-            raise InputError(f"[compile] the program needs {condition}, which fails for {sizes}")
+            wanted = f"[compile] the program needs {condition}"
+            sizes = ", ".join(
+                f"{symbol.name} = {symbols[symbol.name]}{_origin(signature, symbol.name)}"
+                for symbol in signature.symbols
+            )
+            raise InputError(f"{wanted}, which fails for {sizes}")
     raise AssertionError("[compile] arguments were refused without a reason")
 
 
