@@ -13,6 +13,7 @@ from dvm import element_types
 from dvm.composites import Composites
 from dvm.element_types import Kind
 from dvm.handles import Dim, Handle, Operand, Stored
+from dvm.indexing import Indexing
 from dvm.instructions import TABLE, Row, suggestion
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _INDEX_REDUCTIONS = {
 }
 
 
-class Builder(Composites):
+class Builder(Composites, Indexing):
     """Records the operations of one kernel. Every method takes handles and Python numbers and returns handles."""
 
     def __init__(self, trace: Trace) -> None:
@@ -240,35 +241,6 @@ class Builder(Composites):
             if not isinstance(shape[one], int) or shape[one] != 1:
                 raise ValueError(f"[squeeze] axis {one} has the size {shape[one]}; 1 is wanted")
         return self._without(handle, axes)
-
-    def index(self, value: Operand, index: Any) -> Handle:
-        """`value[index]`, where an index is made of `:`, `...` and None."""
-        handle = self._handle("index", value)
-        items = index if isinstance(index, tuple) else (index,)
-        for item in items:
-            if not (
-                item is None
-                or item is Ellipsis
-                or (isinstance(item, slice) and item == slice(None))
-            ):
-                raise TypeError(
-                    f"[index] {item!r} came; inside a kernel only `:`, `...` and None can index"
-                )
-        given = sum(isinstance(item, slice) for item in items)
-        if sum(item is Ellipsis for item in items) > 1 or given > handle.ndim:
-            raise IndexError(f"[index] {len(items)} items came for a tensor of rank {handle.ndim}")
-        if Ellipsis not in items:
-            items = (*items, Ellipsis)
-        sizes: list[int | Dim] = []
-        left = list(handle.shape)
-        for item in items:
-            if item is Ellipsis:
-                count = handle.ndim - given
-                sizes += left[:count]
-                del left[:count]
-            else:
-                sizes.append(1 if item is None else left.pop(0))
-        return self._reshaped(handle, sizes)
 
     # ---- shared by the above
 

@@ -103,7 +103,8 @@ class Evaluation:
                 axis, step = node["axes"]
                 start = self.size(node["dim"])
                 picked = slice(start, start + shape[axis] * step, step)
-                return operands[0][(slice(None),) * axis + (picked,)]
+                sliced: Array = operands[0][(slice(None),) * axis + (picked,)]
+                return sliced
             case "gather":
                 return _gather(operands[0], operands[1], node["axes"][0])
             case kind:
@@ -168,7 +169,8 @@ def _gather(array: Array, index: Array, axis: int) -> Array:
     ]
     wide = np.broadcast_to(array, [array.shape[axis] if n is None else n for n in rest])
     spread = np.broadcast_to(index, [index.shape[axis] if n is None else n for n in rest])
-    return np.take_along_axis(wide, spread, axis)
+    taken: Array = np.take_along_axis(wide, spread, axis)
+    return taken
 
 
 def _reduce(name: str, array: Array, axes: Sequence[int], dtype: str) -> Array:

@@ -122,8 +122,10 @@ def test_control_flow_on_values():
 
 def test_what_a_kernel_cannot_say():
     fails(TypeError, r"no matrix product", lambda k, x: x @ x, X)
-    fails(TypeError, r"only `:`, `...` and None", lambda k, x: x[0], X)
-    fails(TypeError, r"only `:`, `...` and None", lambda k, x: x[:, 1:2], X)
+    fails(TypeError, r"slices, `...` and None can index, and k.gather", lambda k, x: x[0], X)
+    fails(ValueError, r"a step of -1 came; 1 or more", lambda k, x: x[:, ::-1], X)
+    fails(TypeError, r"1.5 came as a bound", lambda k, x: x[1.5:], X)
+    fails(TypeError, r"an index of type f32 came", lambda k, x: k.gather(x, x), X)
     fails(IndexError, r"3 items came for a tensor of rank 2", lambda k, x: x[:, :, :], X)
     fails(TypeError, r"k.where\(condition, value, x\)", lambda k, x: x.__setitem__(0, 1), X)
     fails(TypeError, r"make it a parameter", lambda k, x: x + X, X)

@@ -217,10 +217,10 @@ def cross_entropy(x: Tensor, target: Tensor) -> Tensor:
 @dvm.kernel
 def cross_entropy_kernel(k: Any, x: Any, target: Any) -> Any:
     x, target = k.load(x), k.load(target)
-    shifted = x - k.max(x, axis=-1, keepdims=True)
-    chosen = k.iota(x.shape, axis=1) == target[:, None]
-    picked = k.sum(k.where(chosen, shifted, 0.0), axis=-1)
-    return k.store(k.log(k.sum(k.exp(shifted), axis=-1)) - picked)
+    peak = k.max(x, axis=-1, keepdims=True)
+    total = k.sum(k.exp(x - peak), axis=-1, keepdims=True)
+    losses = k.log(total) + peak - k.gather(x, target[:, None], axis=-1)
+    return k.store(k.squeeze(losses, -1))
 
 
 def _labelled(shape: Shape) -> tuple[Tensor, ...]:
