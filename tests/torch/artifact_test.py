@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import struct
 import subprocess
 import sys
 import zlib
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,7 @@ from torch.export import Dim  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import dvm  # noqa: E402
+from dvm.cli import main  # noqa: E402
 from dvm.compiled.container import _HEAD, _HEAD_BYTES, ArtifactError  # noqa: E402
 from dvm.compiled.refusal import InputError  # noqa: E402
 
@@ -202,6 +205,28 @@ def test_constants_of_all_types_and_layouts(dtype, tmp_path):
         dvm.load(tmp_path / "model.dvm", framework="torch")(x), model(x), strict=True
     ):
         assert torch.equal(actual, expected)
+
+
+def test_the_page_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    page = (Path(__file__).parents[2] / "docs" / "compile.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/compile.md", "exec"), names)
+    assert names["rows"].shape == (100, 8)
+
+
+def test_the_command_explains_a_saved_model(tmp_path, capsys, monkeypatch):
+    dvm.compile(lambda x: x * 2 + 1, (torch.ones(3),)).save(tmp_path / "model.dvm")
+    for path, code, stream, text in [
+        (tmp_path / "model.dvm", 0, "out", "1 graph, 1 kernel, 0 operations in torch"),
+        (tmp_path / "missing.dvm", 2, "err", "No such file"),
+    ]:
+        monkeypatch.setattr(sys, "argv", ["dvm", "explain", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert int(ended.value.code or 0) == code
+        assert text in getattr(capsys.readouterr(), stream)
 
 
 # What cannot be saved.

@@ -13,7 +13,8 @@ from dvm.cli.target import DTYPES, Argument, load, parse_argument
 
 def explain(
     target: Annotated[
-        str, typer.Argument(help="FILE.py:name of a @dvm.kernel, function or module.")
+        str,
+        typer.Argument(help="FILE.py:name of a @dvm.kernel, function or module, or a saved model."),
     ],
     shapes: Annotated[
         list[str] | None, typer.Argument(help="One per argument: 128x768, 128x768:f16, scalar:i64.")
@@ -22,8 +23,9 @@ def explain(
 ) -> None:
     """Show the kernels that a function becomes, with example arguments of the given shapes."""
     import dvm
+    from dvm.compiled.model import CompiledModel
 
-    found = load(target)
+    found = _load_saved(target) if target.endswith(".dvm") else load(target)
     arguments = [parse_argument(shape) for shape in shapes or []]
     try:
         if isinstance(found, dvm.Kernel):
@@ -35,6 +37,8 @@ def explain(
                 *(argument.shape for argument in arguments),
                 dtype=[argument.dtype for argument in arguments],
             )
+        elif isinstance(found, CompiledModel):
+            explanation = dvm.explain(found, *arguments)
         elif callable(found):
             need("torch")
             explanation = dvm.explain(_callable(found), *map(_example, arguments))
@@ -48,6 +52,15 @@ def explain(
         write_json(json_module.loads(json_module.dumps(explanation, default=str)))
     else:
         console.print(str(explanation), markup=False, highlight=False, soft_wrap=True)
+
+
+def _load_saved(path: str) -> Any:
+    import dvm
+
+    try:
+        return dvm.load(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise CliError(str(error)) from None
 
 
 def _callable(found: Any) -> Any:

@@ -40,6 +40,12 @@ def _copy(array: Any, **_: Any) -> Any:
     return np.copy(array, order="K")
 
 
+def _arange(*limits: Any, dtype: Any = None, **_: Any) -> Any:
+    if dtype is None and any(isinstance(limit, float) for limit in limits):
+        dtype = np.float32  # as torch
+    return np.arange(*limits, dtype=dtype)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "aten::view.default": np.reshape,
     "aten::_unsafe_view.default": np.reshape,
@@ -54,6 +60,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "aten::alias.default": lambda array: array[...],
     "aten::detach.default": lambda array: array[...],
     "aten::clone.default": _copy,
+    "aten::arange.default": _arange,
+    "aten::arange.start": _arange,
+    "aten::arange.start_step": _arange,
 }
 
 

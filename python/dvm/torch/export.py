@@ -64,6 +64,7 @@ def compile_model(
     constraints.name_symbols(program, names, dynamic_shapes)
     signature = _signature(program, names, constraints)
     name = getattr(model, "__name__", type(model).__name__)
+    _leave_out_checks(program.graph)
     updates = _updates(program)
     lowered = lower(
         program.graph_module, "inference", parsed, lifted=_lifted(program), updates=updates
@@ -101,6 +102,14 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
         and overload.has_kernel_for_dispatch_key(implicit)
     }
     return table | decompositions()
+
+
+def _leave_out_checks(graph: fx.Graph) -> None:
+    """Tracing notes that a conversion met the type and device it did. These follow from the arguments', which are
+    checked."""
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
 
 
 def _placeholders(program: ExportedProgram) -> dict[str, fx.Node]:
