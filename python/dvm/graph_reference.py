@@ -115,6 +115,7 @@ class Evaluation:
 
 _OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
+    ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.FloorDiv: lambda a, b: a // b if b else 0,
     ast.Mod: lambda a, b: a % b if b else 0,
@@ -122,7 +123,7 @@ _OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
 
 
 def size_of(text: str, sizes: Mapping[str, int]) -> int:
-    """The value of a dimension's expression, `((n+1)//2)`, for these values of symbols."""
+    """The value of a dimension's expression, `((n+1)//2)` or `min(a,b)`, for these values of symbols."""
 
     def evaluate(tree: ast.expr) -> int:
         match tree:
@@ -132,6 +133,8 @@ def size_of(text: str, sizes: Mapping[str, int]) -> int:
                 return sizes[name]
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -evaluate(operand)
+            case ast.Call(func=ast.Name(id="min" | "max" as name), args=arguments):
+                return (min if name == "min" else max)(map(evaluate, arguments))
             case ast.BinOp(left=left, op=op, right=right):
                 return _OPERATIONS[type(op)](evaluate(left), evaluate(right))
         raise ValueError(f"[dim] cannot read {text!r}")

@@ -97,6 +97,35 @@ Value Graph::iota(std::vector<Dim> shape, int axis) {
       {.kind = NodeKind::kIota, .type = Type::i64, .shape = std::move(shape), .axes = {axis}});
 }
 
+void Graph::fact(Fact fact) {
+  fact.position = static_cast<int>(nodes_.size());
+  const std::string what = text(dims(), fact);
+  if (!facts_.state(std::move(fact)))
+    fail("fact", what + " contradicts what is known of these dimensions");
+}
+
+bool Graph::equal(const char* where, Dim a, Dim b) {
+  if (dims().same(a, b)) return true;
+  const int position = static_cast<int>(nodes_.size());
+  return facts_.equal(a, b, "%" + std::to_string(position) + " = " + where, position);
+}
+
+// A reshape tells how a symbol follows from others. What else it asks of sizes is better said when some come in that
+// do not fit.
+void Graph::equal_counts(const std::vector<Dim>& before, const std::vector<Dim>& after) {
+  const auto product = [this](const std::vector<Dim>& shape) {
+    Dim all = dims().constant(1);
+    for (const Dim dim : shape) all = dims().binary(DimOp::kMultiply, all, dim);
+    return all;
+  };
+  const Dim a = product(before), b = product(after);
+  if (!dims().relates_symbols(a, b)) return;
+  if (!equal("reshape", a, b)) {
+    fail("reshape",
+         shape_text(dims(), before) + " has other elements than " + shape_text(dims(), after));
+  }
+}
+
 std::vector<Dim> Graph::broadcast(const char* where, const std::vector<Value>& operands) {
   std::size_t rank = 0;
   for (const Value v : operands) rank = std::max(rank, nodes_[v].shape.size());
@@ -107,12 +136,12 @@ std::vector<Dim> Graph::broadcast(const char* where, const std::vector<Value>& o
       const std::vector<Dim>& from = nodes_[v].shape;
       if (i >= from.size()) continue;
       const Dim other = from[from.size() - 1 - i];
-      if (dim == -1 || dims_.is_constant(dim, 1)) {
+      if (dim == -1 || dims().is_constant(dim, 1)) {
         dim = other;
-      } else if (!dims_.is_constant(other, 1) && !dims_.unify(dim, other)) {
+      } else if (!dims().is_constant(other, 1) && !equal(where, dim, other)) {
         std::string shapes;
         for (const Value w : operands)
-          shapes += (shapes.empty() ? "" : " and ") + shape_text(dims_, nodes_[w].shape);
+          shapes += (shapes.empty() ? "" : " and ") + shape_text(dims(), nodes_[w].shape);
         fail(where, "shapes " + shapes + " do not broadcast together");
       }
     }
@@ -173,7 +202,7 @@ Value Graph::reduce(Op op, Value value, std::vector<int> axes) {
   for (int& axis : axes) axis = normalise_axis(name, axis, shape.size());
   std::ranges::sort(axes);
   if (std::ranges::adjacent_find(axes) != axes.end()) fail(name, "an axis is named twice");
-  for (const int axis : axes) shape[axis] = dims_.constant(1);
+  for (const int axis : axes) shape[axis] = dims().constant(1);
   Type result = result_type(op, compute(type));
   if (result == compute(type)) result = type;
   return add({.kind = NodeKind::kReduce,
@@ -212,10 +241,11 @@ Value Graph::expand(Value value, std::vector<Dim> shape) {
   bool fits = from.size() <= shape.size();
   for (std::size_t i = 0; fits && i < from.size(); ++i) {
     const Dim dim = from[from.size() - 1 - i];
-    fits = dims_.is_constant(dim, 1) || dims_.unify(dim, shape[shape.size() - 1 - i]);
+    fits = dims().is_constant(dim, 1) || equal("expand", dim, shape[shape.size() - 1 - i]);
   }
   if (!fits)
-    fail("expand", shape_text(dims_, from) + " does not broadcast to " + shape_text(dims_, shape));
+    fail("expand",
+         shape_text(dims(), from) + " does not broadcast to " + shape_text(dims(), shape));
   return add({.kind = NodeKind::kExpand,
               .type = nodes_[value].type,
               .operands = {value},
@@ -224,17 +254,18 @@ Value Graph::expand(Value value, std::vector<Dim> shape) {
 
 Value Graph::reshape(Value value, std::vector<Dim> shape) {
   require(value, "reshape");
-  // Only constant dimensions can be judged here; symbolic ones are checked when a plan is made.
+  // Constant dimensions are judged here; symbolic ones are checked when a plan is made.
   std::int64_t before = 1, after = 1;
   bool known = true;
   for (const Dim dim : nodes_[value].shape)
-    known = known && dims_.is_constant(dim), before *= known ? dims_.value(dim) : 1;
+    known = known && dims().is_constant(dim), before *= known ? dims().value(dim) : 1;
   for (const Dim dim : shape)
-    known = known && dims_.is_constant(dim), after *= known ? dims_.value(dim) : 1;
+    known = known && dims().is_constant(dim), after *= known ? dims().value(dim) : 1;
   if (known && before != after) {
-    fail("reshape", shape_text(dims_, nodes_[value].shape) + " has other elements than " +
-                        shape_text(dims_, shape));
+    fail("reshape", shape_text(dims(), nodes_[value].shape) + " has other elements than " +
+                        shape_text(dims(), shape));
   }
+  equal_counts(nodes_[value].shape, shape);
   return add({.kind = NodeKind::kReshape,
               .type = nodes_[value].type,
               .operands = {value},
@@ -268,14 +299,14 @@ Value Graph::gather(Value value, Value index, int axis) {
                        std::to_string(from.size()));
   }
   axis = normalise_axis("gather", axis, from.size());
-  if (dims_.is_constant(from[axis], 0)) fail("gather", "the axis has no elements to pick from");
+  if (dims().is_constant(from[axis], 0)) fail("gather", "the axis has no elements to pick from");
   std::vector<Dim> shape(from.size());
   for (std::size_t i = 0; i < from.size(); ++i) {
     const bool picked = static_cast<int>(i) == axis;
-    shape[i] = picked || dims_.is_constant(from[i], 1) ? by[i] : from[i];
-    if (!picked && !dims_.is_constant(by[i], 1) && !dims_.unify(shape[i], by[i])) {
-      fail("gather", "an index " + shape_text(dims_, by) + " does not fit " +
-                         shape_text(dims_, from) + " along axis " + std::to_string(i));
+    shape[i] = picked || dims().is_constant(from[i], 1) ? by[i] : from[i];
+    if (!picked && !dims().is_constant(by[i], 1) && !equal("gather", shape[i], by[i])) {
+      fail("gather", "an index " + shape_text(dims(), by) + " does not fit " +
+                         shape_text(dims(), from) + " along axis " + std::to_string(i));
     }
   }
   return add({.kind = NodeKind::kGather,
@@ -289,7 +320,7 @@ void Graph::check(Value condition, std::string message) {
   require(condition, "check");
   if (nodes_[condition].type != Type::bool_ || !nodes_[condition].shape.empty()) {
     fail("check", "the condition is " + std::string(info(nodes_[condition].type).text) +
-                      shape_text(dims_, nodes_[condition].shape) + ", one bool is wanted");
+                      shape_text(dims(), nodes_[condition].shape) + ", one bool is wanted");
   }
   checks_.push_back({condition, std::move(message)});
 }

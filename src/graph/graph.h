@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "isa/op.h"
-#include "symbols/dim.h"
+#include "symbols/facts.h"
 
 namespace dvm {
 
@@ -82,6 +82,11 @@ class Graph {
   Value call(std::string name, std::vector<Value> operands);
   Value result(Value call, int number, Type type, std::vector<Dim> shape);
   void output(Value value, MemoryOrder order = {});
+  /// States what the caller knows of dimensions; a call whose sizes break it is refused. Throws when it contradicts
+  /// what is known already.
+  void fact(Fact fact);
+  /// States an equality that the operation `where` implies. False when it cannot be.
+  [[nodiscard]] bool equal(const char* where, Dim a, Dim b);
 
   const std::string& name() const { return name_; }
   const std::vector<Node>& nodes() const { return nodes_; }
@@ -91,16 +96,18 @@ class Graph {
   const std::vector<Value>& outputs() const { return outputs_; }
   const std::vector<MemoryOrder>& orders() const { return orders_; }
   const std::vector<Check>& checks() const { return checks_; }
-  Dims& dims() { return dims_; }
-  const Dims& dims() const { return dims_; }
+  Dims& dims() { return facts_.dims(); }
+  const Dims& dims() const { return facts_.dims(); }
+  const Facts& facts() const { return facts_; }
 
  private:
   Value add(Node node);
   void require(Value value, const char* where) const;
   std::vector<Dim> broadcast(const char* where, const std::vector<Value>& operands);
+  void equal_counts(const std::vector<Dim>& before, const std::vector<Dim>& after);
 
   std::string name_;
-  Dims dims_;
+  Facts facts_;
   std::vector<Node> nodes_;
   std::vector<Value> inputs_, scalars_, outputs_;
   std::vector<MemoryOrder> orders_;

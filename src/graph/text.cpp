@@ -1,5 +1,6 @@
 #include "graph/text.h"
 
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
@@ -115,6 +116,8 @@ class GraphParser {
       if (accept("return")) break;
       if (accept("check ")) {
         check();
+      } else if (accept("fact ")) {
+        fact();
       } else {
         statement();
       }
@@ -154,6 +157,26 @@ class GraphParser {
     if (!values_.emplace(name, value).second) fail("%" + name + " is defined twice");
   }
 
+  // `equal(a, b)`, or a kind, a dimension and numbers: what text(dims, fact) prints.
+  void fact() {
+    const std::string kind = word();
+    const auto known = std::ranges::find(kFactKinds, kind);
+    if (known == std::end(kFactKinds)) fail("unknown fact \"" + kind + "\"");
+    expect("(");
+    Fact fact{.kind = static_cast<FactKind>(known - std::begin(kFactKinds)),
+              .a = graph_->dims().parse(balanced()),
+              .source = "graph text"};
+    while (!accept(")")) {
+      expect(",");
+      if (fact.kind == FactKind::kEqual && fact.b < 0) {
+        fact.b = graph_->dims().parse(balanced());
+      } else {
+        fact.numbers.push_back(integer<std::int64_t>(word()));
+      }
+    }
+    graph_->fact(std::move(fact));
+  }
+
   struct Call {
     std::string name;
     std::string literal;
@@ -174,7 +197,7 @@ class GraphParser {
       } else if (accept("start=")) {
         call.start = graph_->dims().parse(balanced());
       } else if (accept("step=")) {
-        call.step = integer();
+        call.step = integer<int>(word());
       } else if (operation == "size" || operation == "constant") {
         call.literal = balanced();
       } else {
@@ -243,10 +266,7 @@ class GraphParser {
         fail("\"" + text + "\" is not a number");
       return graph_->constant(value, call.type);
     }
-    std::int64_t value = 0;
-    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
-      fail("\"" + text + "\" is not an integer");
-    return graph_->constant(value, call.type);
+    return graph_->constant(integer<std::int64_t>(text), call.type);
   }
 
   // What a builder inferred must be what the text says.
@@ -254,7 +274,7 @@ class GraphParser {
     const Node& node = graph_->node(value);
     bool same = node.type == call.type && node.shape.size() == call.shape.size();
     for (std::size_t i = 0; same && i < node.shape.size(); ++i)
-      same = graph_->dims().unify(node.shape[i], call.shape[i]);
+      same = graph_->equal("text", node.shape[i], call.shape[i]);
     if (!same)
       fail("the operation gives " + type_text(*graph_, node) +
            ", which is not what follows the colon");
@@ -275,10 +295,11 @@ class GraphParser {
     return call.axes[0];
   }
 
-  int integer() {
-    const std::string text = word();
-    int value = 0;
-    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+  template <class Integer>
+  Integer integer(const std::string& text) const {
+    Integer value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
       fail("\"" + text + "\" is not an integer");
     return value;
   }
@@ -287,7 +308,7 @@ class GraphParser {
     std::vector<int> list;
     expect("[");
     while (!accept("]")) {
-      list.push_back(integer());
+      list.push_back(integer<int>(word()));
       accept(",");
     }
     return list;
@@ -365,12 +386,22 @@ class GraphParser {
 
 std::string print(const Graph& graph) {
   std::string text = "graph " + graph.name() + " {\n";
+  // Facts stand where they were stated, so that symbols are met in the same order.
+  auto fact = graph.facts().stated().begin();
+  const auto facts_until = [&](std::size_t position) {
+    for (; fact != graph.facts().stated().end() && fact->position <= static_cast<int>(position);
+         ++fact) {
+      if (fact->given) text += "  fact " + dvm::text(graph.dims(), *fact) + "\n";
+    }
+  };
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    facts_until(i);
     const Node& node = graph.nodes()[i];
     text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node);
     if (node.kind != NodeKind::kCall) text += " : " + type_text(graph, node);
     text += "\n";
   }
+  facts_until(graph.nodes().size());
   for (const Check& check : graph.checks())
     text += "  check " + ref(check.condition) + " " + quoted(check.message) + "\n";
   text += "  return ";

@@ -9,6 +9,7 @@
 #include "fuse/fuse.h"
 #include "graph/graph.h"
 #include "runtime/layout.h"
+#include "symbols/dim_values.h"
 
 namespace dvm {
 
@@ -21,8 +22,9 @@ struct TensorView {
   const std::int64_t* strides = nullptr;
 };
 
-/// Symbols take their values from input sizes. A symbol that no input has is bound by the i64 scalar of the same
-/// name, if the Graph declares one; such a scalar is part of the shapes of a call.
+/// Symbols take their values from input sizes, also from a size that is an expression with one unknown symbol in it:
+/// 2*s gives s. A symbol that no input tells is bound by the i64 scalar of the same name, if the Graph declares
+/// one; such a scalar is part of the shapes of a call.
 class Binding {
  public:
   /// Throws std::invalid_argument if a dimension that a plan needs follows from no input.
@@ -36,23 +38,33 @@ class Binding {
   DimValues bind(std::span<const TensorView> inputs, std::span<const std::uint64_t> scalars) const;
 
  private:
-  // An expression that is known equal to a symbol or constant, which stands for it everywhere else.
-  struct Equation {
-    Dim representative;
-    Dim expression;
+  // One dimension of an input, in the order in which they are looked at.
+  struct Source {
+    int input, axis;
+    Dim dim;        // its representative
+    Dim solve_for;  // the only part of it that is not known before, or -1
+    std::int64_t factor = 0;
   };
 
-  std::int64_t evaluate(const DimValues& values, Dim expression) const;
+  void order_sources(DimValues& values);
+  void find_symbol_scalars(DimValues& values);
+  bool take(DimValues& values, const Source& source, std::int64_t size) const;
+  Source solvable(const DimValues& values, Source source) const;
+  void bind_scalars(DimValues& values, std::span<const std::uint64_t> scalars) const;
   void settle(DimValues& values) const;
+  void check_equations(const DimValues& values) const;
+  void check_facts(const DimValues& values, std::span<const TensorView> inputs) const;
   void require(const DimValues& values, Dim dim, const std::string& where) const;
+  std::string symbols_of(Dim dim, std::span<const TensorView> inputs) const;
   [[noreturn]] void fail(const std::string& what) const;
-  [[noreturn]] void contradiction(std::span<const TensorView> inputs, std::size_t input,
-                                  std::size_t axis, std::int64_t known) const;
+  [[noreturn]] void contradiction(std::span<const TensorView> inputs, const Source& source,
+                                  std::int64_t known) const;
 
   const Graph* graph_;
-  std::vector<Equation> equations_;
+  std::vector<Source> sources_;      // symbols and constants
+  std::vector<Source> expressions_;  // what is left, each after what it needs
   std::vector<int> symbol_scalars_;
-  std::vector<Dim> scalar_symbols_;  // what each of them binds
+  std::vector<Source> scalar_sources_;  // what each of them binds
 };
 
 }  // namespace dvm

@@ -1,199 +1,308 @@
 #include "symbols/dim.h"
 
-#include <cctype>
+#include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 namespace dvm {
 namespace {
 
-constexpr char symbol_of(DimOp op) {
-  switch (op) {
-    case DimOp::kAdd:
-      return '+';
-    case DimOp::kMul:
-      return '*';
-    case DimOp::kMod:
-      return '%';
-    default:
-      return '/';
-  }
+// Longer sums and products stay as they are written, so that no graph can make shapes cost much.
+constexpr std::size_t kMaxTerms = 64;
+constexpr std::size_t kMaxAtoms = 16;
+constexpr int kMaxVisits = 64;  // how far an expression is searched for a symbol
+
+constexpr std::int64_t kPolynomialKey = 100;
+constexpr std::int64_t kConstantKey = 101;
+
+// The difference when it is a number, which decides which of two is the larger.
+bool constant_difference(const Polynomial& a, const Polynomial& b, std::int64_t& difference) {
+  const Polynomial p = subtract(a, b);
+  difference = constant_term(p);
+  return is_number(p);
 }
-
-std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  const std::int64_t q = a / b;
-  return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q;
-}
-
-// Recursive descent over `expr := atom | '(' expr op expr ')'`, and without parentheses at the top.
-class DimParser {
- public:
-  DimParser(Dims& dims, const std::string& text) : dims_(dims), text_(text) {}
-
-  Dim parse() {
-    Dim dim = term();
-    while (true) {
-      skip();
-      if (at_ == text_.size()) return dim;
-      dim = rest(dim);
-    }
-  }
-
- private:
-  Dim term() {
-    skip();
-    if (at_ < text_.size() && text_[at_] == '(') {
-      ++at_;
-      Dim dim = term();
-      for (skip(); at_ < text_.size() && text_[at_] != ')'; skip()) dim = rest(dim);
-      if (at_ == text_.size()) fail("a closing parenthesis");
-      ++at_;
-      return dim;
-    }
-    const std::size_t begin = at_;
-    if (at_ < text_.size() && text_[at_] == '-') ++at_;
-    while (at_ < text_.size() &&
-           (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
-      ++at_;
-    if (begin == at_) fail("a number or a name");
-    const std::string word = text_.substr(begin, at_ - begin);
-    const bool number = word.find_first_not_of("-0123456789") == std::string::npos;
-    return number ? dims_.constant(std::stoll(word)) : dims_.symbol(word);
-  }
-
-  Dim rest(Dim left) {
-    const char c = text_[at_];
-    ++at_;
-    switch (c) {
-      case '+':
-        return dims_.binary(DimOp::kAdd, left, term());
-      case '*':
-        return dims_.binary(DimOp::kMul, left, term());
-      case '%':
-        return dims_.binary(DimOp::kMod, left, term());
-      case '/':
-        if (at_ < text_.size() && text_[at_] == '/') ++at_;
-        return dims_.binary(DimOp::kFloorDiv, left, term());
-      default:
-        fail("one of + * // %");
-    }
-  }
-
-  void skip() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-
-  [[noreturn]] void fail(const char* wanted) const {
-    throw std::invalid_argument("[dim] cannot read \"" + text_ + "\" at character " +
-                                std::to_string(at_) + ": wanted " + wanted);
-  }
-
-  Dims& dims_;
-  const std::string& text_;
-  std::size_t at_ = 0;
-};
 
 }  // namespace
 
 std::int64_t apply(DimOp op, std::int64_t a, std::int64_t b) {
   switch (op) {
     case DimOp::kAdd:
-      return a + b;
-    case DimOp::kMul:
-      return a * b;
+      return checked_add(a, b);
+    case DimOp::kSubtract:
+      return checked_add(a, checked_multiply(b, -1));
+    case DimOp::kMultiply:
+      return checked_multiply(a, b);
     case DimOp::kFloorDiv:
       return b == 0 ? 0 : floor_div(a, b);
     case DimOp::kMod:
-      return b == 0 ? 0 : a - b * floor_div(a, b);
-    default:
-      return 0;
+      return b == 0 ? 0 : floor_mod(a, b);
+    case DimOp::kMin:
+      return std::min(a, b);
+    case DimOp::kMax:
+      return std::max(a, b);
   }
+  return 0;
 }
 
-Dim Dims::intern(Node node, const std::string& key) {
-  const auto [it, fresh] = interned_.try_emplace(key, static_cast<Dim>(nodes_.size()));
-  if (fresh) {
-    nodes_.push_back(std::move(node));
-    parent_.push_back(it->second);
+std::size_t Dims::Hash::operator()(const std::vector<std::int64_t>& key) const {
+  std::uint64_t h = 0x9e3779b97f4a7c15u;
+  for (const std::int64_t word : key) {
+    h = (h ^ static_cast<std::uint64_t>(word)) * 0xff51afd7ed558ccdu;
+    h ^= h >> 32;
   }
-  return it->second;
+  return h;
 }
 
-Dim Dims::constant(std::int64_t value) {
-  return intern({DimOp::kConstant, value, -1, -1, {}}, std::to_string(value));
-}
-
-Dim Dims::symbol(const std::string& name) {
-  return intern({DimOp::kSymbol, 0, -1, -1, name}, name);
-}
-
-Dim Dims::binary(DimOp op, Dim a, Dim b) {
-  a = find(a);
-  b = find(b);
-  const bool commutes = op == DimOp::kAdd || op == DimOp::kMul;
-  if (is_constant(a) && is_constant(b)) return constant(apply(op, value(a), value(b)));
-  if (commutes && (is_constant(a) || (!is_constant(b) && b < a))) std::swap(a, b);
-  if (op == DimOp::kAdd && is_constant(b, 0)) return a;
-  if (op == DimOp::kMul && is_constant(b, 1)) return a;
-  if (op == DimOp::kMul && is_constant(b, 0)) return b;
-  if (op == DimOp::kFloorDiv && is_constant(b, 1)) return a;
-  const std::string key =
-      std::string("(") + std::to_string(a) + symbol_of(op) + std::to_string(b) + ")";
-  return intern({op, 0, a, b, {}}, key);
-}
-
-Dim Dims::find(Dim dim) const {
-  while (parent_[dim] != dim) dim = parent_[dim];
+Dim Dims::intern(std::vector<std::int64_t> key, Node node) {
+  const auto [it, fresh] = interned_.try_emplace(std::move(key), static_cast<Dim>(nodes_.size()));
+  if (!fresh) return it->second;
+  const Dim dim = it->second;
+  for (const Monomial& term : node.terms) {
+    for (const Dim atom : term.atoms) {
+      if (users_[atom].empty() || users_[atom].back() != dim) users_[atom].push_back(dim);
+    }
+  }
+  for (const Dim argument : {node.a, node.b}) {
+    if (argument >= 0) users_[argument].push_back(dim);
+  }
+  parent_.push_back(dim);
+  name_.push_back(node.kind == DimKind::kSymbol ? dim : -1);
+  users_.emplace_back();
+  rewritten_.push_back(0);
+  nodes_.push_back(std::move(node));
   return dim;
 }
 
-bool Dims::unify(Dim a, Dim b) {
-  a = find(a);
-  b = find(b);
-  if (a == b) return true;
-  if (nodes_[a].op == DimOp::kConstant && nodes_[b].op == DimOp::kConstant) return false;
-  // A constant represents its class, then the symbol, then what came first.
-  const auto rank = [&](Dim dim) {
-    return nodes_[dim].op == DimOp::kConstant ? 0 : nodes_[dim].op == DimOp::kSymbol ? 1 : 2;
-  };
-  if (rank(b) < rank(a) || (rank(a) == rank(b) && b < a)) std::swap(a, b);
-  parent_[b] = a;
-  return true;
+Dim Dims::constant(std::int64_t value) {
+  return intern({kConstantKey, value}, {.kind = DimKind::kConstant, .value = value});
 }
 
-std::string Dims::text(Dim dim) const {
-  const Node& node = nodes_[find(dim)];
-  switch (node.op) {
-    case DimOp::kConstant:
-      return std::to_string(node.value);
-    case DimOp::kSymbol:
-      return node.name;
-    case DimOp::kFloorDiv:
-      return "(" + text(node.a) + "//" + text(node.b) + ")";
-    default:
-      return "(" + text(node.a) + symbol_of(node.op) + text(node.b) + ")";
+Dim Dims::symbol(const std::string& name) {
+  const auto [it, fresh] = symbols_.try_emplace(name, static_cast<Dim>(nodes_.size()));
+  if (fresh)
+    intern({-1, static_cast<std::int64_t>(nodes_.size())},
+           {.kind = DimKind::kSymbol, .name = name});
+  return it->second;
+}
+
+std::vector<std::int64_t> Dims::key_of(const Polynomial& polynomial) {
+  std::vector<std::int64_t> key{kPolynomialKey};
+  for (const Monomial& term : polynomial) {
+    key.push_back(term.factor);
+    key.push_back(static_cast<std::int64_t>(term.atoms.size()));
+    key.insert(key.end(), term.atoms.begin(), term.atoms.end());
+  }
+  return key;
+}
+
+Dim Dims::make(const Polynomial& polynomial) {
+  if (is_number(polynomial)) return constant(constant_term(polynomial));
+  if (polynomial.size() == 1 && polynomial[0].factor == 1 && polynomial[0].atoms.size() == 1)
+    return polynomial[0].atoms[0];
+  return intern(key_of(polynomial), {.kind = DimKind::kPolynomial, .terms = polynomial});
+}
+
+Dim Dims::look_up(const Polynomial& polynomial) const {
+  if (polynomial.size() == 1 && polynomial[0].factor == 1 && polynomial[0].atoms.size() == 1)
+    return polynomial[0].atoms[0];
+  const auto it = interned_.find(
+      is_number(polynomial) ? std::vector<std::int64_t>{kConstantKey, constant_term(polynomial)}
+                            : key_of(polynomial));
+  return it == interned_.end() ? -1 : it->second;
+}
+
+Dim Dims::look_up(const std::string& name) const {
+  const auto it = symbols_.find(name);
+  return it == symbols_.end() ? -1 : it->second;
+}
+
+Polynomial Dims::polynomial(Dim dim) const {
+  dim = find(dim);
+  const Node& node = nodes_[dim];
+  if (node.kind == DimKind::kConstant) return polynomial_of(node.value);
+  return node.kind == DimKind::kPolynomial ? node.terms : polynomial_of_atom(dim);
+}
+
+Dim Dims::binary(DimOp op, Dim a, Dim b) {
+  try {
+    return combine(op, find(a), find(b));
+  } catch (const Overflow&) {
+    constexpr const char* kNames[] = {"+", "-", "*", "//", "%", "min", "max"};
+    throw std::invalid_argument("[dim] " + text(a) + " " + kNames[static_cast<int>(op)] + " " +
+                                text(b) + " does not fit 64 bits");
   }
 }
 
-Dim Dims::parse(const std::string& text) { return DimParser(*this, text).parse(); }
-
-bool DimValues::bind(Dim dim, std::int64_t value) {
-  dim = dims_->find(dim);
-  const std::int64_t known = get(dim);
-  if (known != kUnknown) return known == value;
-  values_[dim] = value;
-  return true;
+Dim Dims::combine(DimOp op, Dim a, Dim b) {
+  if (is_constant(a) && is_constant(b)) return constant(apply(op, value(a), value(b)));
+  switch (op) {
+    case DimOp::kSubtract:
+    case DimOp::kAdd: {
+      const Polynomial p = polynomial(a), q = polynomial(b);
+      const Polynomial sum = op == DimOp::kAdd ? add(p, q) : subtract(p, q);
+      if (sum.size() <= kMaxTerms) return make(sum);
+      return operation(DimOp::kAdd, a, op == DimOp::kAdd ? b : make(scale(q, -1)));
+    }
+    case DimOp::kMultiply: {
+      const Polynomial p = polynomial(a), q = polynomial(b);
+      const auto degree = [](const Polynomial& of) {
+        std::size_t most = 0;
+        for (const Monomial& term : of) most = std::max(most, term.atoms.size());
+        return most;
+      };
+      if (is_number(p) || is_number(q)) return make(multiply(p, q));
+      // A product that is kept as written stays one factor: each term would repeat its text.
+      const auto kept = [this](Dim dim) {
+        return nodes_[dim].kind == DimKind::kOperation && nodes_[dim].op == DimOp::kMultiply;
+      };
+      const bool repeats = (kept(a) && q.size() > 1) || (kept(b) && p.size() > 1);
+      if (repeats || p.size() * q.size() > kMaxTerms || degree(p) + degree(q) > kMaxAtoms)
+        return operation(op, a, b);
+      return make(multiply(p, q));
+    }
+    case DimOp::kFloorDiv:
+    case DimOp::kMod: {
+      if (is_constant(a, 0)) return a;
+      const bool divides = op == DimOp::kFloorDiv;
+      if (is_constant(b)) {
+        const std::int64_t divisor = value(b);
+        if (divisor == 0) return b;
+        if (divisor > 0)
+          return divides ? divide_by_constant(a, divisor) : remainder_by_constant(a, divisor);
+        // x // -k == -x // k and x % -k == -(-x % k)
+        const Dim minus_a = make(scale(polynomial(a), -1));
+        const std::int64_t positive = checked_multiply(divisor, -1);
+        if (divides) return divide_by_constant(minus_a, positive);
+        return make(scale(polynomial(remainder_by_constant(minus_a, positive)), -1));
+      }
+      const Polynomial p = polynomial(a), q = polynomial(b);
+      std::int64_t common = std::gcd(content(p), content(q));
+      common = std::gcd(std::gcd(common, constant_term(p)), constant_term(q));
+      if (common <= 1) return operation(op, a, b);
+      const Dim reduced = operation(op, make(divide(p, common)), make(divide(q, common)));
+      return divides ? reduced : make(scale(polynomial(reduced), common));
+    }
+    default:
+      return extreme(op, a, b);
+  }
 }
 
-std::int64_t DimValues::get(Dim dim) const {
-  dim = dims_->find(dim);
-  if (values_[dim] != kUnknown) return values_[dim];
-  const Dims::Node& node = dims_->node(dim);
-  if (node.op == DimOp::kConstant) return values_[dim] = node.value;
-  if (node.op == DimOp::kSymbol) return kUnknown;
-  const std::int64_t a = get(node.a);
-  const std::int64_t b = get(node.b);
-  if (a == kUnknown || b == kUnknown) return kUnknown;
-  return values_[dim] = apply(node.op, a, b);
+Dim Dims::operation(DimOp op, Dim a, Dim b) {
+  const bool commutes = op != DimOp::kFloorDiv && op != DimOp::kMod;
+  if (commutes && b < a) std::swap(a, b);
+  return intern({static_cast<std::int64_t>(op), a, b},
+                {.kind = DimKind::kOperation, .op = op, .a = a, .b = b});
+}
+
+// What the divisor divides leaves the division: (n*4+m+9)//4 is n + (m+1)//4 + 2.
+Dim Dims::divide_by_constant(Dim a, std::int64_t divisor) {
+  if (divisor == 1) return a;
+  Polynomial p = polynomial(a);
+  // -x // k is -((x + k-1) // k): one form for the two ways to round up.
+  std::int64_t weight = 0;
+  for (const Monomial& term : p) weight = checked_add(weight, term.atoms.empty() ? 0 : term.factor);
+  if (weight < 0) {
+    const Polynomial up = add(scale(p, -1), polynomial_of(divisor - 1));
+    return make(scale(polynomial(divide_by_constant(make(up), divisor)), -1));
+  }
+  Polynomial whole, rest;
+  for (const Monomial& term : p) {
+    const bool number = term.atoms.empty();
+    const std::int64_t quotient = number ? floor_div(term.factor, divisor) : term.factor / divisor;
+    const std::int64_t left = term.factor - quotient * divisor;
+    if (quotient != 0) whole.push_back({quotient, term.atoms});
+    if (left != 0) rest.push_back({left, term.atoms});
+  }
+  const std::int64_t common = std::gcd(content(rest), divisor);
+  if (is_number(rest)) return make(whole);
+  if (common > 1) {
+    rest = divide(rest, common);
+    divisor /= common;
+    if (divisor == 1) return make(add(whole, rest));
+  }
+  // (x//a + c) // b is (x + c*a) // (a*b)
+  const Monomial& last = rest.back();
+  if (last.factor == 1 && last.atoms.size() == 1 && rest.size() == (constant_term(rest) ? 2 : 1)) {
+    const Node inner = nodes_[last.atoms[0]];
+    if (inner.kind == DimKind::kOperation && inner.op == DimOp::kFloorDiv && is_constant(inner.b) &&
+        value(inner.b) > 0) {
+      const std::int64_t by = value(inner.b);
+      const Polynomial x =
+          add(polynomial(inner.a), polynomial_of(checked_multiply(constant_term(rest), by)));
+      const Dim both = divide_by_constant(make(x), checked_multiply(by, divisor));
+      return make(add(whole, polynomial(both)));
+    }
+  }
+  const Dim quotient = operation(DimOp::kFloorDiv, make(rest), constant(divisor));
+  return make(add(whole, polynomial(find(quotient))));
+}
+
+Dim Dims::remainder_by_constant(Dim a, std::int64_t divisor) {
+  Polynomial rest;
+  for (const Monomial& term : polynomial(a)) {
+    const std::int64_t left = floor_mod(term.factor, divisor);
+    if (left != 0) rest.push_back({left, term.atoms});
+  }
+  if (is_number(rest)) return constant(constant_term(rest));
+  // (x*g + c) % (k*g) is (x + c//g) % k * g + c%g
+  const std::int64_t common = std::gcd(content(rest), divisor);
+  const std::int64_t left = floor_mod(constant_term(rest), common);
+  rest = divide(rest, common);
+  divisor /= common;
+  if (divisor == 1) return constant(left);
+  const Dim remainder = find(operation(DimOp::kMod, make(rest), constant(divisor)));
+  return make(add(scale(polynomial(remainder), common), polynomial_of(left)));
+}
+
+Dim Dims::extreme(DimOp op, Dim a, Dim b) {
+  // min(a, b) as a list: nested ones join in, of two that differ by a number one goes.
+  std::vector<Dim> left{a, b}, arguments;
+  while (!left.empty() && arguments.size() < kMaxTerms) {
+    const Dim next = find(left.back());
+    left.pop_back();
+    const Node& node = nodes_[next];
+    if (node.kind == DimKind::kOperation && node.op == op) {
+      left.insert(left.end(), {node.a, node.b});
+      continue;
+    }
+    bool needed = true;
+    for (Dim& known : arguments) {
+      std::int64_t difference = 0;
+      if (!constant_difference(polynomial(next), polynomial(known), difference)) continue;
+      needed = false;
+      if ((op == DimOp::kMin) == (difference < 0)) known = next;
+    }
+    if (needed) arguments.push_back(next);
+  }
+  if (!left.empty()) return operation(op, a, b);
+  // min(a, max(a, b)) is a
+  std::erase_if(arguments, [&](Dim argument) {
+    const Node& node = nodes_[argument];
+    const DimOp other = op == DimOp::kMin ? DimOp::kMax : DimOp::kMin;
+    if (node.kind != DimKind::kOperation || node.op != other) return false;
+    return std::ranges::any_of(arguments, [&](Dim inside) {
+      return inside != argument && (find(node.a) == inside || find(node.b) == inside);
+    });
+  });
+  std::ranges::sort(arguments);
+  Dim made = arguments[0];
+  for (std::size_t i = 1; i < arguments.size(); ++i) made = operation(op, made, arguments[i]);
+  return made;
+}
+
+bool Dims::mentions(Dim dim, Dim atom) const {
+  std::vector<Dim> left{find(dim)};
+  for (int visits = 0; !left.empty(); ++visits) {
+    const Dim at = left.back();
+    left.pop_back();
+    if (at == atom || visits == kMaxVisits) return true;
+    const Node& node = nodes_[at];
+    if (node.kind == DimKind::kOperation) left.insert(left.end(), {find(node.a), find(node.b)});
+    for (const Monomial& term : node.terms) {
+      for (const Dim part : term.atoms) left.push_back(find(part));
+    }
+  }
+  return false;
 }
 
 }  // namespace dvm
