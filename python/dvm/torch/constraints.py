@@ -42,7 +42,7 @@ class Constraints:
         args, kwargs = program.example_inputs
         given = {**dict(zip(names, args, strict=True)), **kwargs}
         if isinstance(dynamic_shapes, tuple | list):
-            dynamic_shapes = dict(zip(given, dynamic_shapes, strict=False))
+            dynamic_shapes = dict(zip(given, _spread(dynamic_shapes, args), strict=False))
         shapes = iter(_user_values(program))
         for name, value in given.items():
             wanted = dynamic_shapes.get(name) if isinstance(dynamic_shapes, Mapping) else None
@@ -135,6 +135,15 @@ class Constraints:
             return bool(changed)
         bounds = bound_sympy(changed, ranges)
         return bool(bounds.is_singleton() and bounds.lower)
+
+
+def _spread(shapes: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
+    """`shapes` with one entry for each argument: those of a *rest come as one tuple."""
+    last = shapes[-1] if shapes else None
+    if not isinstance(last, tuple | list) or not isinstance(args[len(shapes) - 1], torch.Tensor):
+        return shapes
+    one_tensor = not any(isinstance(dims, Mapping | tuple | list) for dims in last)
+    return shapes if one_tensor else [*shapes[:-1], *last]
 
 
 def _guards(program: ExportedProgram) -> list[Any]:

@@ -56,6 +56,7 @@ def _slice_parts(graph: fx.Graph, node: fx.Node) -> None:
         return
     for part in list(node.users):
         number = part.args[1]
+        assert isinstance(number, int)
         begin = sum(sizes[:number])
         with graph.inserting_before(part):
             arguments = (operand, dim, begin, begin + sizes[number])

@@ -102,7 +102,7 @@ ENTRIES = [
         _vit,
         _image,
         # Not the 4 by 4 patches of the configuration: the model treats them apart.
-        {"batch": range(2, 5), "rows": range(5, 13), "columns": range(5, 13)},
+        {"batch": range(2, 7), "rows": range(5, 13), "columns": range(5, 13)},
         ({0: "batch", 2: "height", 3: "width"},),
         packages=_NEEDS,
     ),

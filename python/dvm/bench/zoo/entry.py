@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-_PRIMES = (3, 5, 7, 11, 17, 19, 23)
+_PRIMES = (5, 7, 11, 17, 19, 23)  # not 3, the colours of an image
 
 Sizes = Mapping[str, int]
 Inputs = tuple[torch.Tensor, ...]
@@ -58,6 +59,18 @@ class Entry:
                 size for size in values if size in _PRIMES and size not in chosen.values()
             )
         return chosen
+
+    def dynamic_shapes(self, model: torch.nn.Module) -> tuple[Any, ...]:
+        """`axes` as torch.export wants them: arguments that the forward takes as *rest are a tuple of their own."""
+        auto = torch.export.Dim.AUTO
+        each = [dict.fromkeys(axes, auto) for axes in self.axes]
+        named = [
+            parameter
+            for parameter in inspect.signature(model.forward).parameters.values()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        rest = tuple(each[len(named) :])
+        return (*each[: len(named)], rest) if rest else tuple(each)
 
     def draw(self, generator: torch.Generator) -> dict[str, int]:
         """A random choice of all sizes."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COMPUTED, lowers
 from dvm.torch.builder import Builder, Declined, Value
@@ -65,13 +66,18 @@ def indices(b: Builder, node: fx.Node, index: fx.Node, size: Any, *, negative: b
     raw = b.value(index)
     if raw.type not in ("i64", "i32", "i16", "i8", "u8"):
         raise Declined(f"its index is {raw.type}")
+    if not statically_known_true(size >= 1):
+        raise Declined(
+            "there may be nothing to pick from, of which the core's gather takes no part"
+        )
     value = b.cast(raw, "i64")
     count = b.size(size)
-    low = b.op("ge", value, -count if negative else 0)
-    holds = b.op("bitwise_and", low, b.op("lt", value, count))
-    if value.rank:
-        holds = b.reduce("all", holds, list(range(value.rank)), keepdims=False)
-    b.require(node, holds, f"[{node.target}] an index is out of range")
+    if node.target is not aten._unsafe_index.Tensor:
+        low = b.op("ge", value, -count if negative else 0)
+        holds = b.op("bitwise_and", low, b.op("lt", value, count))
+        if value.rank:
+            holds = b.reduce("all", holds, list(range(value.rank)), keepdims=False)
+        b.require(node, holds, f"[{node.target}] an index is out of range")
     return b.select(b.op("lt", value, 0), value + count, value) if negative else value
 
 
@@ -123,7 +129,7 @@ def gather(b: Builder, node: fx.Node, x: fx.Node, dim: int, index: fx.Node, **_:
     return pick(b, value, chosen, axis)
 
 
-@lowers(COMPUTED, aten.index.Tensor)
+@lowers(COMPUTED, aten.index.Tensor, aten._unsafe_index.Tensor)
 def index(b: Builder, node: fx.Node, x: fx.Node, at: Sequence[fx.Node | None]) -> Value:
     """Indexing with tensors that stand side by side, as one index over the axes they replace, merged."""
     places = [axis for axis, one in enumerate(at) if one is not None]
