@@ -351,3 +351,18 @@ def test_explain_tells_of_fallbacks():
     assert len(account.kernels) == 2
     assert account["compiles"] == 1
     assert "aten.cumsum.default: the core has no such operation" in str(account)
+
+
+def test_the_garbage_collector_waits_while_a_graph_is_compiled(monkeypatch):
+    import gc
+
+    from dvm.torch import lower
+
+    seen = []
+    partition = lower.partition
+    monkeypatch.setattr(
+        lower, "partition", lambda *args: (seen.append(gc.isenabled()), partition(*args))[1]
+    )
+    torch.compile(lambda x: x * 2 + 1, backend=dvm, dynamic=True)(torch.ones(5))
+    assert seen == [False]
+    assert gc.isenabled()

@@ -17,6 +17,7 @@ from dvm.flow.function import Function, write
 from dvm.flow.torch_dialect import TorchDialect
 from dvm.torch import report
 from dvm.torch.emit import Emitted, Emitter
+from dvm.torch.no_collector import without_collector
 from dvm.torch.options import Options
 from dvm.torch.partition import Fallback, partition
 from dvm.torch.segment import compile_segment
@@ -34,6 +35,7 @@ class Lowered:
     compilation: report.Compilation
 
 
+@without_collector
 def lower(
     gm: fx.GraphModule,
     kind: str,
