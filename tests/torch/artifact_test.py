@@ -22,6 +22,7 @@ from torch.nn import functional  # noqa: E402
 
 import dvm  # noqa: E402
 from dvm.cli import main  # noqa: E402
+from dvm.compiled.checksum import checksum  # noqa: E402
 from dvm.compiled.container import _HEAD, _HEAD_BYTES, ArtifactError  # noqa: E402
 from dvm.compiled.refusal import InputError  # noqa: E402
 
@@ -333,6 +334,22 @@ def test_a_flipped_byte_anywhere_is_noticed(file, tmp_path):
         data[place] ^= flipped
     path.write_bytes(data)
     assert dvm.load(path) is not None
+
+
+def test_the_checksum_of_weights_notices_what_happens_to_files():
+    data = bytearray(random.Random(1).randbytes(3 * 4096 + 100))
+    known = checksum(data)
+    assert checksum(data + bytes(4096 - 100)) == known
+    for damaged in [
+        data[4096:8192] + data[:4096] + data[8192:],  # blocks in another order
+        data[8:] + data[:8],
+        data[:512] + data[1024:1536] + data[512:1024] + data[1536:],
+        data[:4096] + bytes(4096) + data[8192:],
+        data[: 2 * 4096] + data[:4096] + data[3 * 4096 :],
+        data[:-1] + bytes([data[-1] ^ 128]),
+    ]:
+        assert checksum(damaged) != known
+    assert checksum(b"") == 0
 
 
 def test_headers_with_other_values_are_refused_or_run(file, tmp_path):

@@ -1,5 +1,6 @@
 """The file of a compiled model as bytes: a head, a header of JSON, and sections of raw memory that start at multiples
-of 64 bytes. Every byte is under a checksum. What the JSON says is artifact.py's.
+of 64 bytes. Every byte is under a checksum: head and header under CRC-32, sections under that of checksum.py. What the
+JSON says is artifact.py's. The head has this form in every version, so that any version can name another.
 
     head      128 bytes: magic, version, checksum and length of the header, length of the file, fingerprint of the
               instruction set, zeros, and a checksum of all that
@@ -15,12 +16,12 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dvm import _core
+from dvm.compiled.checksum import checksum
 
 MAGIC = b"\x89DVM\r\n\x1a\n"  # text modes and 7-bit channels would alter it
 VERSION = 1
@@ -50,7 +51,7 @@ def write(path: Path, header: Any, sections: Sequence[Buffer]) -> None:
     places, at = [], 0
     for section in sections:
         size = memoryview(section).nbytes
-        places.append([at, size, _checksum(section, _padding(size))])
+        places.append([at, size, checksum(section)])
         at += size + _padding(size)
     text = json.dumps({"sections": places, **header}, separators=(",", ":"), allow_nan=False)
     encoded = text.encode()
@@ -85,7 +86,7 @@ def read(path: Path) -> Contents:
         header = json.loads(text)
         start = _HEAD_BYTES + len(text)
         sections = [(start + int(at), int(length)) for at, length, _ in header["sections"]]
-        checksums = [int(checksum) for _, _, checksum in header["sections"]]
+        checksums = [int(wanted) for _, _, wanted in header["sections"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ArtifactError(f"[load] {path}: its header makes no sense: {error}") from None
     end = start
@@ -102,7 +103,7 @@ def read(path: Path) -> Contents:
 def _header(path: Path, memory: mmap.mmap, size: int) -> bytes:
     """The text of the header, once the head and it are known to be whole."""
     head = memory[: _HEAD.size]
-    magic, version, checksum, length, total, fingerprint, _ = _HEAD.unpack(head)
+    magic, version, crc, length, total, fingerprint, _ = _HEAD.unpack(head)
     if magic != MAGIC:
         raise ArtifactError(f"[load] {path} is no compiled model: it begins with {magic!r}")
     if struct.pack("<I", zlib.crc32(head)) != memory[_HEAD.size : _HEAD_BYTES]:
@@ -120,7 +121,7 @@ def _header(path: Path, memory: mmap.mmap, size: int) -> bytes:
     if total != size:
         raise ArtifactError(f"[load] {path} has {size} bytes, {total} were written")
     text = memory[_HEAD_BYTES : _HEAD_BYTES + length]
-    if len(text) != length or zlib.crc32(text) != checksum:
+    if len(text) != length or zlib.crc32(text) != crc:
         raise ArtifactError(f"[load] {path}: its header is damaged")
     return text
 
@@ -128,19 +129,12 @@ def _header(path: Path, memory: mmap.mmap, size: int) -> bytes:
 def _check_sections(
     path: Path, memory: mmap.mmap, sections: Sequence[tuple[int, int]], checksums: Sequence[int]
 ) -> None:
-    with memoryview(memory) as whole, ThreadPoolExecutor(max(1, _core.threads())) as threads:
-        views = [whole[at : at + size + _padding(size)] for at, size in sections]
-        found = list(threads.map(_checksum, views))
-        for view in views:
-            view.release()
-    for number, (mine, theirs) in enumerate(zip(found, checksums, strict=True)):
-        if mine != theirs:
-            raise ArtifactError(f"[load] {path}: section {number} is damaged")
-
-
-def _checksum(section: Buffer, zeros: int = 0) -> int:
-    """The CRC-32 of a section with `zeros` zero bytes after it."""
-    return zlib.crc32(bytes(zeros), zlib.crc32(section))
+    with memoryview(memory) as whole:
+        for number, ((at, size), wanted) in enumerate(zip(sections, checksums, strict=True)):
+            with whole[at : at + size + _padding(size)] as section:
+                found = checksum(section)
+            if found != wanted:
+                raise ArtifactError(f"[load] {path}: section {number} is damaged")
 
 
 def _padding(size: int) -> int:
