@@ -185,3 +185,20 @@ def test_compile_benchmark(dvm_command, tmp_path):
     assert code == 0
     assert "p99" in out
     assert json.loads(path.read_text())["results"]["plan_us"]["norm"]["p50"] > 0
+
+
+def test_host_benchmark_meets_its_budgets(dvm_command, tmp_path):
+    """Generously: a busy machine must not fail it, a cost per call that grows by the shape must."""
+    path = tmp_path / "host.json"
+    code, out, _ = dvm_command("bench", "host", "--json", path)
+    assert code == 0
+    assert "repeated shape" in out
+    results = json.loads(path.read_text())["results"]
+    most = results["calls"][-1]
+    assert most["kernels"] == 64
+    assert most["repeated_us"] < 10 * (2 + 0.3 * 64)
+    assert most["first_us"] < 10 * 20 * 64
+    small, large = results["compiling"][0], results["compiling"][-1]
+    growth = large["operations"] / small["operations"]
+    assert large["compile_ms"] < 3 * growth * small["compile_ms"]
+    assert large["compile_ms"] < 10 * 150

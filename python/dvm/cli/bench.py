@@ -126,6 +126,21 @@ def compile(  # noqa: A001 (the name of the subcommand)
 
 
 @app.command()
+def host(json: JsonFile = None) -> None:
+    """What a call costs besides running kernels, and how compiling grows with the graph."""
+    from dvm.bench import host as benchmark
+
+    _note_load()
+    with stages() as progress:
+        progress.begin("host", len(benchmark.KERNELS) + len(benchmark.OPERATIONS))
+        results = benchmark.measure(on_step=lambda name: progress.show("host", name))
+    if json is not None:
+        _write("host", results, json)
+    if str(json) != "-":
+        tables.print_host(results)
+
+
+@app.command()
 def models(
     json: JsonFile = None,
     quick: Quick = False,

@@ -84,6 +84,26 @@ def print_compile(results: dict[str, Any]) -> None:
             console.print(calls)
 
 
+def print_host(results: dict[str, Any]) -> None:
+    """The two tables of `dvm bench host`."""
+    calls = table(
+        "A call, in microseconds, one thread",
+        "kernels",
+        "repeated shape",
+        "new shape",
+        "new shape,\nper kernel",
+    )
+    for row in results["calls"]:
+        each = row["first_us"] / row["kernels"]
+        numbers = (row["repeated_us"], row["first_us"], each)
+        calls.add_row(str(row["kernels"]), *(f"{number:.2f}" for number in numbers))
+    console.print(calls)
+    compiling = table("From a graph to an Executable", "operations", "kernels", "ms")
+    for row in results["compiling"]:
+        compiling.add_row(str(row["operations"]), str(row["kernels"]), f"{row['compile_ms']:.1f}")
+    console.print(compiling)
+
+
 def print_models(run: ModelRun, title: str, first_calls: bool = False) -> None:
     """Time per length for every engine, and how the first of them compare with the last."""
     from dvm.bench.timer import geomean
