@@ -14,17 +14,22 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch._dynamo.utils import counters  # noqa: E402
 
+import dvm  # noqa: E402
 from dvm.bench import zoo  # noqa: E402
-from dvm.torch import dvm  # noqa: E402
+from dvm.torch import dvm as backend  # noqa: E402
 
-FAST = {"gnn", "seq2seq-step", "detection", "ranking", "bert", "gpt2-step"}
+FAST = {"gnn", "seq2seq-step", "detection", "ranking", "gpt2-step"}
+FAST_EXPORTED = {"gnn", "detection"}
 
 # These are several graphs however they are compiled: torch does not trace an LSTM, and unrolls Mamba's scan.
 SEVERAL_GRAPHS = ["seq2seq", "mamba"]
 
 
-def models(names):
-    return [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def models(names, fast):
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+ONE_GRAPH = [name for name in zoo.ENTRIES if name not in SEVERAL_GRAPHS]
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +47,11 @@ def find(name):
 
 
 @contextmanager
-def compiled(entry, model, backend=dvm):
+def compiled(entry, model, engine=backend):
     """The model compiled by its first call, with sizes that are all different."""
     torch._dynamo.reset()
     counters.clear()
-    call = torch.compile(model, backend=backend, dynamic=True)
+    call = torch.compile(model, backend=engine, dynamic=True)
     with entry.settings(), torch.inference_mode():
         call(*entry.inputs(entry.first(), torch.Generator().manual_seed(0)))
         yield call
@@ -64,7 +69,7 @@ def compare(entry, model, call, count):
     return worst
 
 
-@pytest.mark.parametrize("name", models(set(zoo.ENTRIES) - set(SEVERAL_GRAPHS)))
+@pytest.mark.parametrize("name", models(ONE_GRAPH, FAST))
 def test_one_graph_compiled_once_serves_all_sizes(name):
     entry = find(name)
     model = entry.build()
@@ -73,16 +78,26 @@ def test_one_graph_compiled_once_serves_all_sizes(name):
     assert counters["dvm"]["graphs"] == 1
 
 
-@pytest.mark.parametrize("name", models(SEVERAL_GRAPHS))
+@pytest.mark.parametrize("name", models(ONE_GRAPH, FAST_EXPORTED))
+def test_one_export_serves_all_sizes(name):
+    entry = find(name)
+    model = entry.build()
+    example = entry.inputs(entry.first(), torch.Generator().manual_seed(0))
+    call = dvm.compile(model, example, dynamic_shapes=entry.dynamic_shapes(model))
+    with torch.inference_mode():
+        assert compare(entry, model, call, 6) <= entry.tolerance
+
+
+@pytest.mark.parametrize("name", models(SEVERAL_GRAPHS, FAST))
 def test_no_graph_beyond_those_that_torch_forces(name):
     entry = find(name)
     model = entry.build()
     graphs = {}
-    for backend in ("aot_eager", dvm):
-        with compiled(entry, model, backend) as call:
+    for engine in ("aot_eager", backend):
+        with compiled(entry, model, engine) as call:
             assert compare(entry, model, call, 3) <= entry.tolerance
-        graphs[backend] = counters["stats"]["unique_graphs"]
-    assert graphs[dvm] == graphs["aot_eager"] == counters["dvm"]["graphs"]
+        graphs[engine] = counters["stats"]["unique_graphs"]
+    assert graphs[backend] == graphs["aot_eager"] == counters["dvm"]["graphs"]
 
 
 def test_an_unpadded_loop_in_python_calls_one_compiled_step():
@@ -136,11 +151,11 @@ def test_generate_with_a_growing_cache_writes_the_tokens_of_eager(name):
     lengths = [(2, 7), (3, 12), (2, 20)]
     wanted = generate(zoo.causal_model(name), lengths, 12)
     graphs = {}
-    for backend in ("aot_eager", dvm):
+    for engine in ("aot_eager", backend):
         torch._dynamo.reset()
         counters.clear()
         model = zoo.causal_model(name)
-        model.forward = torch.compile(model.forward, backend=backend, dynamic=True)
+        model.forward = torch.compile(model.forward, backend=engine, dynamic=True)
         assert all(map(torch.equal, generate(model, lengths, 12), wanted))
-        graphs[backend] = counters["stats"]["unique_graphs"]
-    assert graphs[dvm] == graphs["aot_eager"] == counters["dvm"]["graphs"]
+        graphs[engine] = counters["stats"]["unique_graphs"]
+    assert graphs[backend] == graphs["aot_eager"] == counters["dvm"]["graphs"]
