@@ -1,0 +1,130 @@
+// A Graph as text, one value on a line; parse.cpp reads it back.
+#include <bit>
+#include <charconv>
+#include <cmath>
+
+#include "graph/text.h"
+
+namespace dvm {
+namespace {
+
+template <class T>
+std::string number(T value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  return std::string(text, end);
+}
+
+std::string constant_text(const Node& node) {
+  switch (compute(node.type)) {
+    case Type::f32:
+      return number(std::bit_cast<float>(static_cast<std::uint32_t>(node.bits)));
+    case Type::f64:
+      return number(std::bit_cast<double>(node.bits));
+    case Type::i32:
+      return std::to_string(static_cast<std::int32_t>(node.bits));
+    default:
+      return std::to_string(static_cast<std::int64_t>(node.bits));
+  }
+}
+
+template <class List, class Text>
+std::string join(const List& list, Text text) {
+  std::string joined;
+  for (const auto& item : list) joined += (joined.empty() ? "" : ", ") + text(item);
+  return joined;
+}
+
+std::string ref(Value value) { return "%" + std::to_string(value); }
+std::string axes_text(const std::vector<int>& axes) {
+  return "[" + join(axes, [](int axis) { return std::to_string(axis); }) + "]";
+}
+
+std::string operation_text(const Graph& graph, const Node& node) {
+  const std::string operands = join(node.operands, ref);
+  switch (node.kind) {
+    case NodeKind::kInput:
+      return "input " + node.name;
+    case NodeKind::kScalar:
+      return "scalar " + node.name;
+    case NodeKind::kConstant:
+      return "constant(" + constant_text(node) + ")";
+    case NodeKind::kSize:
+      return "size(" + graph.dims().text(node.dim) + ")";
+    case NodeKind::kIota:
+      return "iota(axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kElementwise:
+      return std::string(info(node.op).name) + "(" + operands + ")";
+    case NodeKind::kCast:
+      return "cast(" + operands + ")";
+    case NodeKind::kReduce:
+      return std::string(info(node.op).name) + "(" + operands + ", axes=" + axes_text(node.axes) +
+             ")";
+    case NodeKind::kPermute:
+      return "permute(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kExpand:
+      return "expand(" + operands + ")";
+    case NodeKind::kReshape:
+      return "reshape(" + operands + ")";
+    case NodeKind::kSlice:
+      return "slice(" + operands + ", axes=" + axes_text({node.axes[0]}) +
+             ", start=" + graph.dims().text(node.dim) + ", step=" + std::to_string(node.axes[1]) +
+             ")";
+    case NodeKind::kGather:
+      return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kCall:
+      return "call " + node.name + "(" + operands + ")";
+    case NodeKind::kResult:
+      return "result(" + operands + ", axes=" + axes_text(node.axes) + ")";
+  }
+  return "";
+}
+
+// A message on one line, quotes and backslashes marked.
+std::string quoted(const std::string& message) {
+  std::string text = "\"";
+  for (const char c : message) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c == '\n' ? ' ' : c;
+  }
+  return text + "\"";
+}
+
+}  // namespace
+
+std::string type_text(const Graph& graph, const Node& node) {
+  const auto dim = [&](Dim d) { return graph.dims().text(d); };
+  return std::string(info(node.type).text) + "[" + join(node.shape, dim) + "]";
+}
+
+std::string print(const Graph& graph) {
+  std::string text = "graph " + graph.name() + " {\n";
+  // Facts stand where they were stated, so that symbols are met in the same order.
+  auto fact = graph.facts().stated().begin();
+  const auto facts_until = [&](std::size_t position) {
+    for (; fact != graph.facts().stated().end() && fact->position <= static_cast<int>(position);
+         ++fact) {
+      if (fact->given) text += "  fact " + dvm::text(graph.dims(), *fact) + "\n";
+    }
+  };
+  for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
+    facts_until(i);
+    const Node& node = graph.nodes()[i];
+    text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node);
+    if (node.kind != NodeKind::kCall) text += " : " + type_text(graph, node);
+    text += "\n";
+  }
+  facts_until(graph.nodes().size());
+  for (const Check& check : graph.checks())
+    text += "  check " + ref(check.condition) + " " + quoted(check.message) + "\n";
+  text += "  return ";
+  for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
+    text += (i ? ", " : "") + ref(graph.outputs()[i]);
+    if (!graph.orders()[i].empty()) text += " order=" + axes_text(graph.orders()[i]);
+  }
+  return text + "\n}\n";
+}
+
+}  // namespace dvm
