@@ -16,9 +16,13 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
+import dvm
 from dvm.bench import timer
 from dvm.bench.zoo import Entry, difference
 from dvm.torch import report
+
+EXPORTED = "dvm.compile"
+OURS = ("dvm", EXPORTED)
 
 # Calls of a shape after its first.
 _REPEATS = 2
@@ -65,23 +69,23 @@ def soak(
     seed: int = 0,
     on_step: OnStep = lambda model, total: None,
 ) -> Soak:
-    """Runs `shapes` random shapes through the engines `names`, of which the first is "eager"; each shape a first
-    time and again, the engines one after the other."""
+    """Runs `shapes` random shapes through the engines `names`, each shape a first time and again, the engines one
+    after the other. The first is "eager", one is "dvm", others may be backends of torch.compile and EXPORTED."""
     torch._dynamo.reset()
-    counters.clear()
     model = entry.build()
     run = Soak(entry, {name: Latencies() for name in names})
     generator = torch.Generator().manual_seed(seed)
     seen: set[tuple[int, ...]] = set()
     with ExitStack() as stack:
-        recorded = stack.enter_context(report.record())
         stack.enter_context(entry.settings())
         stack.enter_context(torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT))
         stack.enter_context(torch.inference_mode())
-        calls = {name: _engine(name, model) for name in names}
         inputs = entry.inputs(entry.first(), generator)
+        calls = {name: _engine(name, run, model, inputs) for name in names}
+        counters.clear()
+        recorded = stack.enter_context(report.record())
         for name, call in calls.items():
-            run.engines[name].compile = timer.once(lambda call=call: call(*inputs))  # type: ignore[misc]
+            run.engines[name].compile += timer.once(lambda call=call: call(*inputs))  # type: ignore[misc]
         begun = counters["dvm"]["graphs"]
         for number in range(shapes):
             sizes = entry.draw(generator)
@@ -100,9 +104,17 @@ def soak(
     return run
 
 
-def _engine(name: str, model: torch.nn.Module) -> Callable[..., Any]:
+def _engine(
+    name: str, run: Soak, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]
+) -> Callable[..., Any]:
     if name == "eager":
         return model
+    if name == EXPORTED:
+        start = time.perf_counter()
+        shapes = run.entry.dynamic_shapes(model)
+        exported = dvm.compile(model, inputs, dynamic_shapes=shapes)
+        run.engines[name].compile = time.perf_counter() - start
+        return exported
     compiled: Callable[..., Any] = torch.compile(model, backend=name, dynamic=True)
     return compiled
 
@@ -125,7 +137,7 @@ def _shape(
             latencies.repeated.append(timer.once(lambda call=call: call(*inputs)))  # type: ignore[misc]
         if wanted is None:
             wanted = result
-        elif name == "dvm":
+        elif name in OURS:
             found = difference(result, wanted)
             run.difference = max(run.difference, found)
             if found > run.entry.tolerance:
@@ -156,10 +168,16 @@ def growth(run: Soak) -> int:
     return run.memory[-1] - run.memory[len(run.memory) // 2 - 1] if len(run.memory) > 1 else 0
 
 
-def ratios(run: Soak, engine: str, kind: str) -> list[float]:
-    """For each call, the seconds of dvm over those of `engine`; `kind` is "first" or "repeated"."""
-    ours, theirs = (getattr(run.engines[name], kind) for name in ("dvm", engine))
+def ratios(run: Soak, engine: str, rival: str, kind: str) -> list[float]:
+    """For each call, the seconds of `engine` over those of `rival`; `kind` is "first" or "repeated"."""
+    ours, theirs = (getattr(run.engines[name], kind) for name in (engine, rival))
     return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def pairs(run: Soak) -> list[tuple[str, str]]:
+    """Each engine of ours with each that it is measured against."""
+    ours = [name for name in run.engines if name in OURS]
+    return [(name, rival) for name in ours for rival in run.engines if rival not in OURS]
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -195,7 +213,8 @@ def as_json(run: Soak) -> dict[str, Any]:
             kind: {
                 "seconds": {name: summary(getattr(it, kind)) for name, it in run.engines.items()},
                 "over": {
-                    name: summary(ratios(run, name, kind)) for name in run.engines if name != "dvm"
+                    f"{name} over {rival}": summary(ratios(run, name, rival, kind))
+                    for name, rival in pairs(run)
                 },
             }
             for kind in kinds

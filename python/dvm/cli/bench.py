@@ -179,6 +179,7 @@ def soak(
     shapes: Annotated[int, typer.Option(min=1, help="Random shapes per model.")] = 1000,
     json: JsonFile = None,
     inductor: Inductor = True,
+    export: Annotated[bool, typer.Option(help="Also run models through dvm.compile.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the shapes and the elements.")] = 0,
 ) -> None:
@@ -194,7 +195,7 @@ def soak(
     need(*{package: None for entry in chosen for package in entry.packages} or ["torch"])
     if threads is not None:
         torch.set_num_threads(threads)
-    engines = ["eager", "inductor", "dvm"] if inductor else ["eager", "dvm"]
+    engines = ["eager", *["inductor"] * inductor, *[benchmark.EXPORTED] * export, "dvm"]
     _note_load()
     runs = []
     with stages() as progress:

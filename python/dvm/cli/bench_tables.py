@@ -159,16 +159,16 @@ def print_soaks(runs: list[Soak], shapes: int) -> None:
     console.print("memory: growth of the process over the second half of the shapes")
     names = list(runs[0].engines)
     for kind, title in (("first", "The first call of a shape"), ("repeated", "A repeated shape")):
-        rivals = [name for name in names if name != "dvm"]
+        pairs = soak.pairs(runs[0])
         times = table(
             f"{title}: p50, p99, max",
             "model",
             *names,
-            *(f"dvm over {name}" for name in rivals),
+            *(f"{name}\nover {rival}" for name, rival in pairs),
         )
         for run in runs:
             seconds = [soak.summary(getattr(run.engines[name], kind)) for name in names]
-            over = [soak.summary(soak.ratios(run, name, kind)) for name in rivals]
+            over = [soak.summary(soak.ratios(run, *pair, kind)) for pair in pairs]
             times.add_row(
                 run.entry.name,
                 *(" ".join(milliseconds(value) for value in row.values()) for row in seconds),

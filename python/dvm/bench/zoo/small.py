@@ -155,8 +155,10 @@ class Detections(nn.Module):
 
 def _detector_inputs(sizes: Sizes, generator: torch.Generator) -> Inputs:
     anchors, classes = sizes["anchors"], sizes["classes"]
-    scores = torch.randn(anchors, classes, generator=generator) - 1.5
-    scores[:4] = scores[:4].abs() + 1  # some are found at any size
+    # No two almost equal, and none on the threshold: rounding would decide which is first and which is found.
+    levels = torch.randperm(anchors * classes, generator=generator) + 0.5
+    scores = (levels / (anchors * classes) * 4.5 - 3).reshape(anchors, classes)
+    scores[0] += 4  # one is found at any size
     offsets = torch.randn(anchors, 4, generator=generator)
     places = torch.rand(anchors, 4, generator=generator)
     return scores, offsets, torch.cat([places[:, :2], places[:, 2:] * 0.4 + 0.1], dim=1)
