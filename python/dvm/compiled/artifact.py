@@ -16,6 +16,7 @@ from dvm.compiled.container import Contents
 from dvm.compiled.framework import Framework, find
 from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Signature
+from dvm.flow.arithmetic import parse
 from dvm.flow.json_form import (
     Json,
     NotSaveableError,
@@ -48,6 +49,8 @@ def save(parts: Parts, framework: Framework, path: Path) -> None:
             "signature": parts.signature.to_json(),
             "flow": flow_to_json(parts.flow),
             "fallbacks": parts.fallbacks,
+            "types": parts.types,
+            "sizes": parts.sizes,
             "tensors": tensors,
         }
     except NotSaveableError as error:
@@ -73,6 +76,8 @@ def load(path: Path, framework: str | None) -> tuple[Parts, str]:
         _from_sections(header["tensors"], contents, flow, find(chosen)),
         [_fallback(data) for data in header["fallbacks"]],
         float(header["milliseconds"]),
+        {str(name): _type(data) for name, data in header["types"].items()},
+        {str(name): int(size) for name, size in header["sizes"].items()},
     )
     return parts, chosen
 
@@ -157,4 +162,14 @@ def _fallback(data: Json) -> dict[str, Any]:
         "reason": str(data["reason"]),
         "line": str(data["line"]),
         "count": int(data["count"]),
+        "results": [str(name) for name in data["results"]],
     }
+
+
+def _type(data: Json) -> list[Any]:
+    """Element type and sizes, which are only told: explain() reads them, and no call does."""
+    kind, shape = data
+    for size in shape:
+        if type(size) is not int:
+            parse(size)
+    return [str(kind), list(shape)]

@@ -108,32 +108,41 @@ class _Writer:
                     wanted = self._object(value)
                     same = f"{variable}.__class__ is {wanted}.__class__ and {variable} == {wanted}"
                     conditions.append(same)
+        shapes = {symbol.leaf: f"shape_{symbol.leaf}" for symbol in self.signature.symbols}
+        for number, leaf in enumerate(self.signature.leaves):
+            if isinstance(leaf, Tensor) and number in shapes:
+                shape = f"({shapes[number]} := {variables[number]}.shape)"
+                conditions.append(f"len({shape}) == {len(leaf.shape)}")
         told: set[tuple[int, int]] = set()
         for symbol in self.signature.symbols:
-            name, told_by = self.symbols[symbol.name], variables[symbol.leaf]
+            name, size = self.symbols[symbol.name], variables[symbol.leaf]
             if symbol.axis is not None:
-                told_by = self._size(told_by, symbol.axis)
+                size = f"{shapes[symbol.leaf]}[{symbol.axis}]"
                 told.add((symbol.leaf, symbol.axis))
-            limits = f"{symbol.low} <= ({name} := {self._solved(told_by, symbol)})"
+            limits = f"{symbol.low} <= ({name} := {_solved(size, symbol)})"
             conditions.append(limits if symbol.high is None else f"{limits} <= {symbol.high}")
             if symbol.multiple != 1:
                 conditions.append(f"not {name} % {symbol.multiple}")
             if symbol.multiplier != 1:
-                conditions.append(f"{name} * {symbol.multiplier} + {symbol.offset} == {told_by}")
+                conditions.append(f"{name} * {symbol.multiplier} + {symbol.offset} == {size}")
         for number, leaf in enumerate(self.signature.leaves):
-            for axis, size in enumerate(leaf.shape if isinstance(leaf, Tensor) else ()):
-                if (number, axis) not in told:
-                    code = str(size) if isinstance(size, int) else self._arithmetic(size)
-                    conditions.append(f"{self._size(variables[number], axis)} == {code}")
+            if not isinstance(leaf, Tensor):
+                continue
+            sizes = [self._wanted(size) for size in leaf.shape]
+            if number in shapes:
+                conditions += [
+                    f"{shapes[number]}[{axis}] == {size}"
+                    for axis, size in enumerate(sizes)
+                    if (number, axis) not in told
+                ]
+            else:
+                whole = "".join(f"{size}, " for size in sizes)
+                conditions.append(f"{variables[number]}.shape == ({whole})")
         conditions += [self._arithmetic(condition) for condition in self.signature.conditions]
         return conditions
 
-    def _size(self, variable: str, axis: int) -> str:
-        return self.framework.dialect.size(variable, axis)
-
-    def _solved(self, size: str, symbol: Symbol) -> str:
-        shifted = f"({size} - {symbol.offset})" if symbol.offset else size
-        return shifted if symbol.multiplier == 1 else f"{shifted} // {symbol.multiplier}"
+    def _wanted(self, size: int | str) -> str:
+        return str(size) if isinstance(size, int) else self._arithmetic(size)
 
     def _arithmetic(self, text: str) -> str:
         parsed = parse(text)
@@ -167,3 +176,9 @@ class _Writer:
             case _:
                 assert structure.custom is not None
                 return f"{self._object(structure.custom.unflatten)}([{inside}])"
+
+
+def _solved(size: str, symbol: Symbol) -> str:
+    """The code of a symbol's value from that of the size that tells it."""
+    shifted = f"({size} - {symbol.offset})" if symbol.offset else size
+    return shifted if symbol.multiplier == 1 else f"{shifted} // {symbol.multiplier}"

@@ -29,7 +29,7 @@ class Framework(Protocol):
     dialect: Dialect
 
     def conditions(self, tensor: Tensor, code: str) -> tuple[list[str], dict[str, Any]]:
-        """Code that holds when the variable `code` is a tensor as wanted, its sizes apart; and what it names."""
+        """Code that holds when the variable `code` is a tensor as wanted, its shape apart; and what it names."""
 
     def refusal(self, tensor: Tensor, value: Any) -> str:
         """Why `value` is no tensor as wanted, its sizes apart; empty if it is."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dvm.compiled import artifact
+from dvm.compiled.account import account
 from dvm.compiled.call import write_call
 from dvm.compiled.container import ArtifactError
 from dvm.compiled.explanation import Explanation, plural
@@ -14,7 +15,6 @@ from dvm.compiled.framework import find
 from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Symbol, Tensor
 from dvm.flow.function import write
-from dvm.flow.steps import Run
 
 
 class CompiledModel:
@@ -42,19 +42,25 @@ class CompiledModel:
         return self._framework.name
 
     def explain(self) -> Explanation:
-        """Which kernels there are, and what torch runs and why."""
-        runs = [step.graph for step in self._parts.flow.steps if isinstance(step, Run)]
-        facts = [self._parts.executables[graph].explain() for graph in runs]
-        graph = {
-            "kind": "inference",
-            "ms": self._parts.milliseconds,
-            "kernels": [kernel for fact in facts for kernel in fact["kernels"]],
-            "fallbacks": self._parts.fallbacks,
-            "notes": [note for fact in facts for note in fact["notes"]],
-            "graphs": [self._parts.flow.graphs[graph] for graph in runs],
-            "source": self._source,
-        }
-        return Explanation(name=self._parts.name, compiles=1, graphs=[graph])
+        """Which kernels there are, and what torch runs and why. Bytes are told for the sizes it was compiled with."""
+        parts = self._parts
+        graph = account(
+            parts.flow,
+            parts.executables,
+            parts.types,
+            parts.fallbacks,
+            sizes=parts.sizes,
+            kind="inference",
+            ms=parts.milliseconds,
+            source=self._source,
+            symbols=[
+                {"name": symbol.name, "label": symbol.title, "range": symbol.range,
+                 "at": _place(symbol, parts.signature.paths)}
+                for symbol in parts.signature.symbols
+            ],
+            conditions=list(parts.signature.conditions),
+        )  # fmt: skip
+        return Explanation(name=parts.name, compiles=1, graphs=[graph])
 
     def save(self, path: str | Path) -> None:
         """Writes everything, weights included, into one file, which dvm.load reads on any machine with this version
@@ -78,6 +84,12 @@ class CompiledModel:
                 text = f"{leaf.dtype}[{sizes}]"
             lines.append(f"  {path}: {text}")
         return "\n".join(lines)
+
+
+def _place(symbol: Symbol, paths: list[str]) -> str:
+    """Where the value of a symbol is found."""
+    path = paths[symbol.leaf]
+    return path if symbol.axis is None else f"{path}, dimension {symbol.axis}"
 
 
 def _size_text(size: int | str, labels: dict[str, Symbol], shown: Counter[str]) -> str:

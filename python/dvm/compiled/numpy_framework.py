@@ -22,7 +22,6 @@ class NumpyFramework:
         return [
             f"isinstance({code}, is_array)",
             f"{code}.dtype == {name}",
-            f"{code}.ndim == {len(tensor.shape)}",
         ], {"is_array": np.ndarray, name: find_dtype(tensor.dtype)}
 
     def refusal(self, tensor: Tensor, value: Any) -> str:

@@ -36,7 +36,6 @@ class TorchFramework:
             f"{code}.dtype is {dtype}",
             device,
             f"{code}.layout is strided",
-            f"{code}.dim() == {len(tensor.shape)}",
             f"not ({code}.requires_grad and is_grad_enabled())",
         ], named
 
