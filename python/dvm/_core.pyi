@@ -115,6 +115,19 @@ class Graph:
         nearest element: add a check.
         """
 
+    def fact(self, kind: str, dim: int | str, *values: int | str | Sequence[int] | None, source: str = 'user') -> None:
+        """
+        States what is known of dimensions: ("equal", a, b), ("multiple", dim, k), ("range", dim, low, high),
+        where None is no end, or ("likely", dim, values), a hint. Raises ValueError when it contradicts what is known;
+        a call whose sizes break it raises ValueError naming the fact and the sizes.
+        """
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """
+        Kind, text and source of all that was stated of dimensions (`given`) or follows from operations.
+        """
+
     def check(self, condition: int, message: str) -> None:
         """
         States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
+#include <utility>
 
 namespace dvm {
 namespace {
@@ -9,6 +11,7 @@ namespace {
 constexpr std::size_t kMaxMembers = 192;  // a Program names at most 1024 slots
 constexpr std::size_t kMaxInputs = 64;
 constexpr int kMaxCheapOps = 6;
+constexpr int kMaxSearch = 2000;  // values that a search for a path looks at
 
 bool computes(const Node& node) {
   return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
@@ -112,6 +115,13 @@ void Grouping::start(Value value) {
   }
   axes_[value] = std::move(axes);
   group_[value] = static_cast<int>(groups_.size());
+  for (const Root& root : reads(value)) {
+    if (!is_leaf(graph_.node(root.value))) group.tensors.push_back(root.value);
+  }
+  std::ranges::sort(group.tensors);
+  const auto repeated = std::ranges::unique(group.tensors);
+  group.tensors.erase(repeated.begin(), repeated.end());
+  group.gathers = node.kind == NodeKind::kGather ? 1 : 0;
   groups_.push_back(std::move(group));
 }
 
@@ -211,7 +221,7 @@ bool Grouping::identify_axes(const Group& a, const Group& b, std::vector<int>& b
   if (rest_a.empty() || rest_b.empty()) return true;
   if (rest_a.size() != rest_b.size()) return false;
   for (std::size_t i = 0; i < rest_a.size(); ++i) {
-    if (!graph_.dims().same(a.axes[rest_a[i]], b.axes[rest_b[i]])) return false;
+    if (!graph_.facts().same(a.axes[rest_a[i]], b.axes[rest_b[i]])) return false;
     b_to_a[rest_b[i]] = rest_a[i];
   }
   return true;
@@ -245,47 +255,46 @@ bool Grouping::merge(int a, int b, const std::vector<std::pair<int, int>>& pairs
   if (!identify_axes(x, y, b_to_a))
     return refuse(a, b, at, "their loops have axes that cannot be identified"), false;
 
-  Group merged = x;
+  Merge merge{a, b, std::move(b_to_a), false, {}};
+  Group& merged = merge.merged;
+  merged.axes = x.axes;
   for (std::size_t i = 0; i < y.axes.size(); ++i) {
-    if (b_to_a[i] >= 0) continue;
-    b_to_a[i] = static_cast<int>(merged.axes.size());
-    merged.axes.push_back(y.axes[i]);
+    if (merge.b_to_a[i] < 0) {
+      merge.b_to_a[i] = static_cast<int>(merged.axes.size());
+      merged.axes.push_back(y.axes[i]);
+    }
+    merge.renames_b = merge.renames_b || merge.b_to_a[i] != static_cast<int>(i);
   }
-  std::size_t axes_needed = merged.axes.size();
-  for (const Group* group : {&x, &y}) {
-    for (const Value member : group->members)
-      axes_needed += graph_.node(member).kind == NodeKind::kGather ? 1 : 0;
-  }
-  if (axes_needed > kMaxAxes) return refuse(a, b, at, "too many axes"), false;
+  merged.gathers = x.gathers + y.gathers;
+  if (merged.axes.size() + merged.gathers > kMaxAxes)
+    return refuse(a, b, at, "too many axes"), false;
   if (!worth_recomputing(a, x.axes.size(), merged.axes.size())) {
     return refuse(a, b, at, "the producer would be computed again along the broadcast axes"), false;
   }
   std::uint32_t reduced_y = 0;
-  for (std::size_t i = 0; i < y.axes.size(); ++i) reduced_y |= (y.reduced >> i & 1) << b_to_a[i];
+  for (std::size_t i = 0; i < y.axes.size(); ++i)
+    reduced_y |= (y.reduced >> i & 1) << merge.b_to_a[i];
   if (x.reduced && reduced_y && x.reduced != reduced_y)
     return refuse(a, b, at, "they reduce over different axes"), false;
   merged.reduced = x.reduced | reduced_y;
-
-  merged.members.insert(merged.members.end(), y.members.begin(), y.members.end());
-  std::ranges::sort(merged.members);
-  std::vector<AxisMap> axes, operand_axes;
-  for (const Value member : merged.members) {
-    const bool from_b = group_[member] == b;
-    axes.push_back(from_b ? remap(axes_[member], b_to_a) : axes_[member]);
-    operand_axes.push_back(from_b ? remap(operand_axes_[member], b_to_a) : operand_axes_[member]);
-  }
-  if (!consistent(merged, axes, operand_axes, a, b)) {
+  std::ranges::set_union(x.tensors, y.tensors, std::back_inserter(merged.tensors));
+  std::erase_if(merged.tensors,
+                [&](Value value) { return group_[value] == a || group_[value] == b; });
+  if (merged.tensors.size() > kMaxInputs || !consistent(merge)) {
     return refuse(a, b, at,
                   "a value would be needed in two orders, or stored from loops that repeat it"),
            false;
   }
   if (path_outside(a, b)) return refuse(a, b, at, "something outside runs between them"), false;
 
-  for (std::size_t i = 0; i < merged.members.size(); ++i) {
-    group_[merged.members[i]] = b;
-    axes_[merged.members[i]] = std::move(axes[i]);
-    operand_axes_[merged.members[i]] = std::move(operand_axes[i]);
+  std::ranges::merge(x.members, y.members, std::back_inserter(merged.members));
+  if (merge.renames_b) {
+    for (const Value member : y.members) {
+      axes_[member] = remap(axes_[member], merge.b_to_a);
+      operand_axes_[member] = remap(operand_axes_[member], merge.b_to_a);
+    }
   }
+  for (const Value member : x.members) group_[member] = b;
   groups_[b] = std::move(merged);
   groups_[a] = {};
   return true;
@@ -304,79 +313,92 @@ bool Grouping::worth_recomputing(int a, std::size_t axes_before, std::size_t axe
   return ops <= kMaxCheapOps;
 }
 
-bool Grouping::consistent(const Group& merged, const std::vector<AxisMap>& axes,
-                          const std::vector<AxisMap>& operand_axes, int a, int b) const {
-  const auto inside = [&](Value value) { return group_[value] == a || group_[value] == b; };
-  const auto index = [&](Value value) {
-    return std::ranges::lower_bound(merged.members, value) - merged.members.begin();
+// Members of a side whose loops stay the same still fit, but for what passes between the sides. So only sides that
+// change are looked at, or the smaller one: a long chain costs each member a few looks and not one at every merge.
+bool Grouping::consistent(const Merge& merge) const {
+  const Group &x = groups_[merge.a], &y = groups_[merge.b], &merged = merge.merged;
+  bool scan_a = merged.axes.size() != x.axes.size() || merged.reduced != x.reduced;
+  bool scan_b =
+      merge.renames_b || merged.axes.size() != y.axes.size() || merged.reduced != y.reduced;
+  if (!scan_a && !scan_b) (x.members.size() < y.members.size() ? scan_a : scan_b) = true;
+  const auto scan = [&](const Group& side, int other) {
+    return std::ranges::all_of(side.members, [&](Value member) {
+      return fits(merge, member) && std::ranges::all_of(users_[member], [&](Value user) {
+               return group_[user] != other || reads_fit(merge, user);
+             });
+    });
   };
-  const std::uint32_t all = (1u << merged.axes.size()) - 1;
-  const std::uint32_t parallel = all & ~merged.reduced;
-  std::vector<Value> tensors;
-  for (std::size_t i = 0; i < merged.members.size(); ++i) {
-    const Value member = merged.members[i];
-    bool outside = outside_[member];
-    for (const Value user : users_[member]) outside = outside || !inside(user);
-    const std::uint32_t mask = mask_of(axes[i]);
-    if (outside && ((mask & parallel) != parallel || ((mask & merged.reduced) && mask != all)))
-      return false;
-    if (graph_.node(member).kind == NodeKind::kReduce &&
-        (mask_of(operand_axes[i]) & merged.reduced) != merged.reduced) {
-      return false;  // it would be counted once per step of the missing axis
-    }
-    // argmax counts along the reduced axes in the order of the loops.
-    const Op op = graph_.node(member).op;
-    if ((op == Op::argmax || op == Op::argmin) && !ascending(operand_axes[i], merged.reduced))
-      return false;
-    const std::vector<Value>& operands = graph_.node(member).operands;
-    for (std::size_t k = 0; k < operands.size(); ++k) {
-      const Root root =
-          look_through(graph_, operands[k], operand_map(member, k, axes[i], operand_axes[i]));
-      if (inside(root.value)) {
-        if (picks_from(graph_.node(member), k)) return false;
-        if (root.axes != axes[index(root.value)]) return false;
-      } else if (!is_leaf(graph_.node(root.value)) &&
-                 std::ranges::find(tensors, root.value) == tensors.end()) {
-        tensors.push_back(root.value);
-      }
-    }
-  }
-  return tensors.size() <= kMaxInputs;
+  return (!scan_a || scan(x, merge.b)) && (!scan_b || scan(y, merge.a));
 }
 
-// Whether a path leads from group `from` to group `to` through something that is in neither.
-bool Grouping::path_outside(int from, int to) const {
+AxisMap Grouping::renamed(const Merge& merge, Value member, const AxisMap& axes) const {
+  return merge.renames_b && group_[member] == merge.b ? remap(axes, merge.b_to_a) : axes;
+}
+
+// Whether the merged loops can compute a member, and store it if others need it.
+bool Grouping::fits(const Merge& merge, Value member) const {
+  const std::uint32_t all = (1u << merge.merged.axes.size()) - 1;
+  const std::uint32_t reduced = merge.merged.reduced;
+  const std::uint32_t parallel = all & ~reduced;
+  bool outside = outside_[member];
+  for (const Value user : users_[member])
+    outside = outside || (group_[user] != merge.a && group_[user] != merge.b);
+  const std::uint32_t mask = mask_of(renamed(merge, member, axes_[member]));
+  if (outside && ((mask & parallel) != parallel || ((mask & reduced) && mask != all))) return false;
+  if (graph_.node(member).kind == NodeKind::kReduce) {
+    const AxisMap axes = renamed(merge, member, operand_axes_[member]);
+    // It would be counted once per step of a missing axis.
+    if ((mask_of(axes) & reduced) != reduced) return false;
+    // argmax counts along the reduced axes in the order of the loops.
+    const Op op = graph_.node(member).op;
+    if ((op == Op::argmax || op == Op::argmin) && !ascending(axes, reduced)) return false;
+  }
+  return reads_fit(merge, member);
+}
+
+// Whether a member finds each value that the merged loops compute where it needs it.
+bool Grouping::reads_fit(const Merge& merge, Value member) const {
+  const AxisMap axes = renamed(merge, member, axes_[member]);
+  const AxisMap operand_axes = renamed(merge, member, operand_axes_[member]);
+  const std::vector<Value>& operands = graph_.node(member).operands;
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    const Root root = look_through(graph_, operands[k], operand_map(member, k, axes, operand_axes));
+    if (group_[root.value] != merge.a && group_[root.value] != merge.b) continue;
+    if (picks_from(graph_.node(member), k)) return false;
+    if (root.axes != renamed(merge, root.value, axes_[root.value])) return false;
+  }
+  return true;
+}
+
+// Whether a path leads from group `from` to group `to` through something that is in neither. Yes, too, when the two
+// are so far apart that it would take long to say: a graph's costs grow with its length, not with its square.
+bool Grouping::path_outside(int from, int to) {
   const Value first = groups_[from].members.front();
-  std::vector<char> seen(graph_.nodes().size(), 0);
-  std::vector<char> seen_group(groups_.size(), 0);
+  ++search_;
+  seen_.resize(graph_.nodes().size(), 0);
+  seen_group_.resize(groups_.size(), 0);
   std::vector<Value> stack;
-  const auto push_operands = [&](Value value) {
-    for (const Value operand : graph_.node(value).operands) {
-      if (!seen[operand]) seen[operand] = 1, stack.push_back(operand);
-    }
+  const auto push = [&](Value value) {
+    if (std::exchange(seen_[value], search_) != search_) stack.push_back(value);
   };
   // Direct reads of `from` are what the merge is about; start one step further out.
-  const auto start_from = [&](Value member) {
-    for (const Root& root : reads(member)) {
-      const int group = group_[root.value];
-      if (group != from && group != to && !seen[root.value])
-        seen[root.value] = 1, stack.push_back(root.value);
-    }
-  };
-  for (const Value member : groups_[to].members) start_from(member);
-  while (!stack.empty()) {
+  for (const Value tensor : groups_[to].tensors) {
+    if (group_[tensor] != from && group_[tensor] != to) push(tensor);
+  }
+  for (int visits = 0; !stack.empty(); ++visits) {
+    if (visits == kMaxSearch) return true;
     const Value value = stack.back();
     stack.pop_back();
     const int group = group_[value];
     if (group == from) return true;
+    if (group == to) continue;
     if (group == kNone) {
-      if (value > first) push_operands(value);
+      if (value > first) std::ranges::for_each(graph_.node(value).operands, push);
       continue;
     }
-    if (group == to || seen_group[group]) continue;
-    seen_group[group] = 1;
+    if (std::exchange(seen_group_[group], search_) == search_) continue;
     if (groups_[group].members.back() < first) continue;
-    for (const Value member : groups_[group].members) push_operands(member);
+    std::ranges::for_each(groups_[group].tensors, push);
   }
   return false;
 }

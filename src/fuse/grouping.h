@@ -15,6 +15,8 @@ struct Group {
   std::vector<Dim> axes;
   std::uint32_t reduced = 0;   // one bit per axis
   std::vector<Value> members;  // ascending
+  std::vector<Value> tensors;  // what they read that is not one of them, ascending; no leaves
+  std::size_t gathers = 0;     // members that are
 };
 
 class Grouping {
@@ -52,9 +54,18 @@ class Grouping {
   /// Makes one group of `a` and `b` if that is allowed; pairs identify axes of a with axes of b.
   bool merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at);
   bool identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const;
-  bool consistent(const Group& merged, const std::vector<AxisMap>& axes,
-                  const std::vector<AxisMap>& operand_axes, int a, int b) const;
-  bool path_outside(int from, int to) const;
+  /// A merge that is being judged. The axes of `a` keep their numbers, those of `b` get the ones in b_to_a.
+  struct Merge {
+    int a, b;
+    std::vector<int> b_to_a;
+    bool renames_b;
+    Group merged;
+  };
+  bool consistent(const Merge& merge) const;
+  bool fits(const Merge& merge, Value member) const;
+  bool reads_fit(const Merge& merge, Value member) const;
+  AxisMap renamed(const Merge& merge, Value member, const AxisMap& axes) const;
+  bool path_outside(int from, int to);
   bool worth_recomputing(int a, std::size_t axes_before, std::size_t axes_after) const;
   AxisMap operand_map(Value member, std::size_t operand, const AxisMap& axes,
                       const AxisMap& operand_axes) const;
@@ -69,6 +80,10 @@ class Grouping {
   std::vector<char> live_, output_,
       outside_;  // outside_: used by a call, an output or an opaque view
   std::vector<std::string> notes_;
+
+  // Of path_outside: what the search with this number has seen.
+  std::vector<int> seen_, seen_group_;
+  int search_ = 0;
 };
 
 }  // namespace dvm

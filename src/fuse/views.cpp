@@ -30,7 +30,7 @@ bool is_transparent(const Graph& graph, Value value) {
   const std::vector<int> a = proper_dims(graph, node.operands[0]);
   const std::vector<int> b = proper_dims(graph, value);
   return std::ranges::equal(
-      a, b, [&](int i, int j) { return graph.dims().same(from.shape[i], node.shape[j]); });
+      a, b, [&](int i, int j) { return graph.facts().same(from.shape[i], node.shape[j]); });
 }
 
 bool is_leaf(const Node& node) {

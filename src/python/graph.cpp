@@ -12,6 +12,7 @@
 #include "fuse/fuse.h"
 #include "graph/text.h"
 #include "python/convert.h"
+#include "python/facts.h"
 #include "python/module.h"
 
 namespace dvm::python {
@@ -231,6 +232,18 @@ void bind_graph(nb::module_& module) {
            "As NumPy's take_along_axis, all other axes being broadcast. `index` is i64; one beyond "
            "the ends reads the\n"
            "nearest element: add a check.")
+      .def("fact", &state_fact, "kind"_a, "dim"_a, "values"_a, "source"_a = "user",
+           nb::sig("def fact(self, kind: str, dim: int | str, *values: int | str | "
+                   "collections.abc.Sequence[int] | None, source: str = 'user') -> None"),
+           "States what is known of dimensions: (\"equal\", a, b), (\"multiple\", dim, k), "
+           "(\"range\", dim, low, high),\n"
+           "where None is no end, or (\"likely\", dim, values), a hint. Raises ValueError when it "
+           "contradicts what is known;\n"
+           "a call whose sizes break it raises ValueError naming the fact and the sizes.")
+      .def_prop_ro(
+          "facts", &facts_object, nb::sig("def facts(self) -> list[dict[str, typing.Any]]"),
+          "Kind, text and source of all that was stated of dimensions (`given`) or follows "
+          "from operations.")
       .def("check", &Graph::check, "condition"_a, "message"_a,
            "States that `condition`, one bool, holds. A call for which it does not raises "
            "IndexError with this message.")

@@ -69,7 +69,7 @@ void Binding::order_sources(DimValues& values) {
         later.push_back(source);
       } else {
         expressions_.push_back(solved);
-        (void)take(values, solved, kSomeSize);
+        rehearse(values, solved);
       }
     }
     if (later.size() == left.size()) {
@@ -91,9 +91,13 @@ void Binding::find_symbol_scalars(DimValues& values) {
     if (symbol < 0 || values.get(symbol) != DimValues::kUnknown) continue;
     symbol_scalars_.push_back(static_cast<int>(i));
     scalar_sources_.push_back(solvable(values, {-1, -1, dims.find(symbol), -1}));
-    (void)take(values, scalar_sources_.back(), kSomeSize);
+    rehearse(values, scalar_sources_.back());
     settle(values);
   }
+}
+
+void Binding::rehearse(DimValues& values, const Source& source) const {
+  (void)values.bind(source.solve_for >= 0 ? source.solve_for : source.dim, kSomeSize);
 }
 
 // The source with the one part that is unknown of its dimension, where the others and the size tell it.
@@ -265,19 +269,26 @@ void Binding::check_equations(const DimValues& values) const {
 
 void Binding::check_facts(const DimValues& values, std::span<const TensorView> inputs) const {
   const Dims& dims = graph_->dims();
+  // What was stated of an expression is asked of its parts, which is not what it has been found equal to.
+  const auto value_of = [&](Dim dim) {
+    const std::int64_t value = values.compute(dim);
+    return value == DimValues::kUnknown ? values.get(dim) : value;
+  };
   for (const Fact& fact : graph_->facts().stated()) {
     if (!fact.given || fact.kind == FactKind::kLikely) continue;
-    const std::int64_t a = values.get(fact.a);
-    const std::int64_t b = fact.kind == FactKind::kEqual ? values.compute(fact.b) : 0;
+    const std::int64_t a = value_of(fact.a);
+    const std::int64_t b = fact.kind == FactKind::kEqual ? value_of(fact.b) : 0;
     if (a == DimValues::kUnknown || b == DimValues::kUnknown) continue;
     const bool holds = fact.kind == FactKind::kEqual ? a == b
                        : fact.kind == FactKind::kMultiple
                            ? a % fact.numbers[0] == 0
                            : fact.numbers[0] <= a && a <= fact.numbers[1];
     if (holds) continue;
-    const std::string from = symbols_of(fact.a, inputs);
+    std::string from = symbols_of(fact.a, inputs);
+    const std::string other = fact.b < 0 ? "" : symbols_of(fact.b, inputs);
+    if (!other.empty() && other != from) from += (from.empty() ? "" : ", ") + other;
     fail("the fact " + text(dims, fact) + " of the " + fact.source + " does not hold: " +
-         (from.empty() ? dims.text(fact.a) + " is " + std::to_string(a) : from));
+         (from.empty() ? dims.written(fact.a) + " is " + std::to_string(a) : from));
   }
 }
 

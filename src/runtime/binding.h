@@ -48,6 +48,7 @@ class Binding {
 
   void order_sources(DimValues& values);
   void find_symbol_scalars(DimValues& values);
+  void rehearse(DimValues& values, const Source& source) const;
   bool take(DimValues& values, const Source& source, std::int64_t size) const;
   Source solvable(const DimValues& values, Source source) const;
   void bind_scalars(DimValues& values, std::span<const std::uint64_t> scalars) const;

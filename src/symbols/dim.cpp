@@ -291,7 +291,7 @@ Dim Dims::extreme(DimOp op, Dim a, Dim b) {
 }
 
 bool Dims::mentions(Dim dim, Dim atom) const {
-  std::vector<Dim> left{find(dim)};
+  std::vector<Dim> left{dim};
   for (int visits = 0; !left.empty(); ++visits) {
     const Dim at = left.back();
     left.pop_back();

@@ -60,7 +60,7 @@ class Dims {
   Dim look_up(const Polynomial& polynomial) const;
   /// The symbol called `name`, or -1 if it was never mentioned.
   Dim look_up(const std::string& name) const;
-  /// Whether `atom` stands somewhere in `dim`; yes when that would take long to say.
+  /// Whether `atom` stands somewhere in `dim` as it was made; yes when that would take long to say.
   bool mentions(Dim dim, Dim atom) const;
 
   /// Prints a symbol's name for everything equal to it.
