@@ -515,13 +515,13 @@ double seconds_for(int nodes) {
 }
 
 TEST(deciding_is_near_linear) {
-  double small = 1, large = 1;
+  double small = 9, large = 9;
   for (int round = 0; round < 3; ++round) {
     small = std::min(small, seconds_for(10'000));
     large = std::min(large, seconds_for(40'000));
   }
   std::cerr << "        10 000 nodes: " << small * 1e3 << " ms, 40 000: " << large * 1e3 << " ms\n";
-  CHECK(small < 0.25);
+  CHECK(small < 1);  // sanitized and on a busy machine
   CHECK(large < 9 * small);  // quadratic would be 16 times
 }
 
