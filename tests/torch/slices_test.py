@@ -122,3 +122,23 @@ def test_gradients_flow_to_the_parts():
     y = x.detach().clone().requires_grad_()
     halves(y).sum().backward()
     torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_what_is_joined_with_nothing_is_not_copied():
+    def grown(cache, new):
+        return torch.cat([torch.cat([torch.tensor([]), cache], dim=1), new], dim=1).exp()
+
+    cache, new = torch.randn(3, 5, 4), torch.randn(3, 7, 4)
+    compiled = torch.compile(grown, backend=dvm, dynamic=True)
+    torch.testing.assert_close(compiled(cache, new), grown(cache, new))
+    assert counters["dvm"]["fallback aten.cat.default"] == 1
+
+
+def test_what_is_joined_with_nothing_and_returned_is_a_tensor_of_its_own():
+    def joined(x):
+        return torch.cat([torch.tensor([]), x])
+
+    x = torch.randn(5, 4)
+    made = torch.compile(joined, backend=dvm, dynamic=True)(x)
+    made.fill_(7)
+    assert not (x == 7).any()

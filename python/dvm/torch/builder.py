@@ -140,13 +140,13 @@ class Builder:
         if not isinstance(number, fx.Node):
             return self.constant(number, type)
         known = number.meta["val"]
-        if isinstance(known, torch.SymInt) and self._is_size(known):
+        if isinstance(known, torch.SymInt) and self.is_size(known):
             return self.cast(self.size(known), type)
         if isinstance(known, torch.SymInt | torch.SymFloat):
             return self.cast(self._scalar(number), type)
         raise Declined(f"its operand {number} is a {known.__class__.__name__}")
 
-    def _is_size(self, number: torch.SymInt) -> bool:
+    def is_size(self, number: IntLike) -> bool:
         """Whether a number follows from the sizes of tensors. One that the program was given may be negative, and
         is no reason to make a new plan."""
         return all(str(symbol) in self._dims for symbol in expression(number).free_symbols)

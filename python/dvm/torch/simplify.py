@@ -1,6 +1,6 @@
 """Makes an ATen graph smaller before it is cut, in place: equal nodes become one, views of views become one, the parts
-that a tensor is split into become slices of it, and a matrix product with the bias and the views around it becomes the
-`linear` that the program was written with.
+that a tensor is split into become slices of it, what is joined with nothing stays as it is, and a matrix product with
+the bias and the views around it becomes the `linear` that the program was written with.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def simplify(graph: fx.Graph) -> None:
     for node in graph.nodes:
         if node.target in _SPLITS:
             _slice_parts(graph, node)
+        elif node.target is aten.cat.default:
+            _leave_out_nothing(node)
     _merge_equal(graph)
     for node in graph.nodes:
         if node.target in (aten.addmm.default, aten.mm.default):
@@ -64,6 +66,28 @@ def _slice_parts(graph: fx.Graph, node: fx.Node) -> None:
         cut.meta = dict(part.meta)
         part.replace_all_uses_with(cut)
         graph.erase_node(part)
+
+
+def _leave_out_nothing(node: fx.Node) -> None:
+    """cat([nothing, x]) is x: a cache that is filled for the first time begins as a tensor of shape [0]."""
+    parts = node.args[0]
+    assert isinstance(parts, list | tuple)
+    left: list[Any] = [part for part in parts if not _is_nothing(part)]
+    if 0 < len(left) < len(parts) and all(_same_type(part, node) for part in left):
+        node.update_arg(0, left)
+    returned = any(user.op == "output" for user in node.users)  # results are tensors apart
+    alone = len(left) == 1 and _same_type(left[0], node) and is_contiguous(left[0].meta["val"])
+    if alone and not returned:
+        node.replace_all_uses_with(left[0])
+
+
+def _is_nothing(node: Any) -> bool:
+    shape = node.meta["val"].shape
+    return len(shape) == 1 and isinstance(shape[0], int) and shape[0] == 0
+
+
+def _same_type(first: Any, second: fx.Node) -> bool:
+    return bool(first.meta["val"].dtype == second.meta["val"].dtype)
 
 
 def _is_pure(node: fx.Node) -> bool:

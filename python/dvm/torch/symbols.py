@@ -42,7 +42,9 @@ class Symbols:
         expr = size.node.expr
         text = self._texts.get(expr)
         if text is None:
-            text = self._texts[expr] = self._text(expr)
+            # A size such as -n follows from a number that the program was given, which is no size itself.
+            text = self._opaque(expr) if _is_negated(expr) else self._text(expr)
+            self._texts[expr] = text
         return text
 
     def shape(self, sizes: Sequence[IntLike]) -> list[Size]:
@@ -69,11 +71,18 @@ class Symbols:
             return f"({self._text(expr.args[0])}//{self._text(expr.args[1])})"
         if isinstance(expr, Mod | PythonMod):
             return f"({self._text(expr.args[0])}%{self._text(expr.args[1])})"
+        return self._opaque(expr)
+
+    def _opaque(self, expr: sympy.Expr) -> str:
         name = self._names.get(expr)
         if name is None:
             name = self._names[expr] = f"d{len(self._names)}"
             self.opaque[name] = expr
         return name
+
+
+def _is_negated(expr: sympy.Expr) -> bool:
+    return bool(expr.is_Mul and expr.args[0].is_number and expr.args[0] < 0)
 
 
 def python_text(expr: sympy.Expr) -> str:

@@ -84,6 +84,8 @@ def _place(b: Builder, start: Any, size: Any, length: Any) -> Any:
     """Where a part of `length` elements of `size` begins; `start` may count from the end."""
     if isinstance(start, fx.Node):
         start = start.meta["val"]
+    if not (b.is_size(start) and b.is_size(length)):
+        raise Declined("where it begins or ends is a number of the program, new at every call")
     if statically_known_true(start >= 0):
         return start
     # From the end, unless there are fewer elements than that: torch then starts at the first.
