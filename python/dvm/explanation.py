@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dvm import _core
+from dvm.compiled.account import account_of
+from dvm.flow.steps import Flow, Name, Run
 from dvm.kernel_line import kernel_line
+from dvm.page.page import page
 
 
 class Explanation(dict[str, Any]):
@@ -25,6 +28,24 @@ class Explanation(dict[str, Any]):
         """For all Executables of one kernel."""
         each = [cls({**facts, "name": name, "graph": graph}) for graph, facts in found]
         return cls({"name": name, "specialisations": each})
+
+    def html(self) -> str:
+        """A page that needs nothing besides itself: the kernels drawn, with tables of all there is to know."""
+        each = self.get("specialisations", [self])
+        return page({"name": self["name"], "graphs": [one._account() for one in each]})
+
+    def _account(self) -> dict[str, Any]:
+        """The graph as that of a model that runs nothing else."""
+        graph = _core.Graph.parse(self["graph"])
+        names = [str(graph.node(value)["name"]) for value in graph.inputs]
+        results = [f"result_{number}" for number in range(len(graph.outputs))]
+        run = Run(self["name"], 0, [Name(name) for name in names], results)
+        flow = Flow(names, [], [self["graph"]], [run], tuple(map(Name, results)))
+        types = {
+            name: [graph.type(value), graph.shape(value)]
+            for name, value in zip(names, graph.inputs, strict=True)
+        }
+        return account_of(flow, [(graph, self)], types, [], sizes={})
 
     def __str__(self) -> str:
         if "specialisations" in self:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json as json_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dvm.cli.output import CliError, console, need, write_json
+from dvm.cli.output import CliError, console, errors, need, write_json
 from dvm.cli.target import DTYPES, Argument, load, parse_argument
 
 
@@ -20,6 +21,9 @@ def explain(
         list[str] | None, typer.Argument(help="One per argument: 128x768, 128x768:f16, scalar:i64.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="A page with the graphs drawn, into this file.")
+    ] = None,
 ) -> None:
     """Show the kernels that a function becomes, with example arguments of the given shapes."""
     import dvm
@@ -48,10 +52,20 @@ def explain(
             )
     except (TypeError, ValueError) as error:
         raise CliError(f"{target}: {error}") from None
+    if html is not None:
+        _write_page(explanation.html(), html)
     if json:
         write_json(json_module.loads(json_module.dumps(explanation, default=str)))
-    else:
+    elif html is None:
         console.print(str(explanation), markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_page(text: str, path: Path) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{path}: {error.strerror}") from None
+    errors.print(f"written: {path}", markup=False, highlight=False)
 
 
 def _load_saved(path: str) -> Any:

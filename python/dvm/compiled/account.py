@@ -40,7 +40,9 @@ def account_of(
     wired = wiring(flow, executables, types, fallbacks)
     return {
         **more,
-        "kernels": [_with_bytes(kernel) for run in runs for kernel in executables[run][1]["kernels"]],
+        "kernels": [
+            _with_bytes(kernel) for run in runs for kernel in executables[run][1]["kernels"]
+        ],
         "fallbacks": list(fallbacks),
         "notes": [note for run in runs for note in executables[run][1]["notes"]],
         "graphs": [flow.graphs[run] for run in runs],

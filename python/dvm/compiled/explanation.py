@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from dvm.kernel_line import kernel_line
+from dvm.page.page import page
 
 
 class Explanation(dict[str, Any]):
@@ -25,6 +26,10 @@ class Explanation(dict[str, Any]):
 
     def json(self) -> str:
         return json.dumps(self, indent=2, default=str)
+
+    def html(self) -> str:
+        """A page that needs nothing besides itself: the graphs drawn, with tables of all there is to know."""
+        return page(self)
 
     def __str__(self) -> str:
         graphs = self["graphs"]

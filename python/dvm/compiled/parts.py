@@ -19,7 +19,9 @@ class Parts:
     flow: Flow
     executables: list[_core.Executable]  # of the Flow's Graphs
     constants: dict[str, Any]  # the Flow's tensors
-    fallbacks: list[dict[str, Any]]  # what torch runs: name, reason, line, count and results of each
+    fallbacks: list[
+        dict[str, Any]
+    ]  # what torch runs: name, reason, line, count and results of each
     milliseconds: float  # that its compilation took, torch's tracing apart
     types: dict[str, list[Any]]  # element type and sizes of the Flow's tensors that are no views
     sizes: dict[str, int]  # of the example arguments, by symbol

@@ -33,10 +33,12 @@ from dvm.flow.steps import (
     Update,
     Word,
     tidy,
+    writes,
 )
+from dvm.torch.element_types import NAMES
 from dvm.torch.partition import Partition, Role, packet_name
 from dvm.torch.segment import Compiled
-from dvm.torch.symbols import expression, python_text
+from dvm.torch.symbols import Symbols, expression, python_text
 
 aten = torch.ops.aten
 
@@ -81,6 +83,31 @@ class Emitted:
     flow: Flow
     executables: list[_core.Executable]
     constants: dict[str, Any]
+    tensors: dict[str, Any]  # what torch knows of the Flow's tensors, by variable
+    symbols: Symbols
+    variables: dict[str, str]  # where a node of the graph is called otherwise
+
+    def types(self) -> dict[str, list[Any]]:
+        """Element type and sizes of all tensors that are no views."""
+        named = {*self.flow.inputs, *self.flow.constants}
+        for step in self.flow.steps:
+            if not (isinstance(step, Call) and step.optional):
+                named.update(writes(step))
+        return {
+            name: [_type_name(tensor.dtype), self.symbols.shape(tensor.shape)]
+            for name, tensor in self.tensors.items()
+            if name in named
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes that symbols had in the arguments the graph was made with."""
+        known: dict[str, int] = {}
+        for name in self.flow.inputs:
+            for size in self.tensors[name].shape if name in self.tensors else ():
+                symbol = expression(size)
+                if isinstance(size, torch.SymInt) and symbol.is_Symbol and size.node.has_hint():
+                    known[str(symbol)] = int(size.node.hint)
+        return known
 
 
 class Emitter:
@@ -132,7 +159,14 @@ class Emitter:
             if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
         }  # fmt: skip
         tidy(self.flow, tensors)
-        return Emitted(self.flow, list(self.executables), self.constants)
+        described = {
+            name: node.meta["val"] for node, name in self.names.items()
+            if isinstance(node.meta.get("val"), torch.Tensor)
+        }  # fmt: skip
+        symbols = self.part.builder.symbols
+        renamed = {node.name: name for node, name in self.names.items() if node.name != name}
+        executables = list(self.executables)
+        return Emitted(self.flow, executables, self.constants, described, symbols, renamed)
 
     def _runs_in_torch(self, node: fx.Node) -> bool:
         role = self.part.roles[node]
@@ -323,6 +357,11 @@ class Emitter:
         text = python_text(expr.xreplace(code))
         parse(text)  # what the Flow could not compute is said here and now
         return Expression(text)
+
+
+def _type_name(dtype: torch.dtype) -> str:
+    """As the core calls it, where it has it."""
+    return NAMES.get(dtype) or str(dtype).removeprefix("torch.")
 
 
 def _number_text(argument: Argument) -> str | None:

@@ -78,6 +78,8 @@ def compile_model(
         emitted.constants,
         compilation.counted_fallbacks(),
         compilation.seconds * 1e3,
+        emitted.types(),
+        emitted.sizes(),
     )
     return CompiledModel(parts, "torch")
 

@@ -64,7 +64,7 @@ def lower(
     run, source = write(emitted.flow, emitted.executables, emitted.constants, TorchDialect())
     seconds = time.perf_counter() - start
     compiled = list(segments.values())
-    compilation = report.Compilation(kind, compiled, part.fallbacks, source, seconds)
+    compilation = report.Compilation(kind, compiled, part.fallbacks, source, seconds, emitted)
     report.add(compilation)
     log.info(
         "compiled a %s graph of %d nodes in %.1f ms: %d segments, %d operations in torch",

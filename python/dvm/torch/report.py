@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from dvm.compiled.account import account
+from dvm.torch.emit import Emitted
 from dvm.torch.partition import Fallback
 from dvm.torch.segment import Compiled
 
@@ -22,6 +23,7 @@ class Compilation:
     fallbacks: list[Fallback]
     source: str
     seconds: float
+    emitted: Emitted
 
     @property
     def kernels(self) -> list[dict[str, object]]:
@@ -39,22 +41,33 @@ class Compilation:
 
     def account(self) -> dict[str, Any]:
         """All of it as plain values, a graph of dvm.compiled.explanation.Explanation."""
-        return {
-            "kind": self.kind,
-            "ms": self.seconds * 1e3,
-            "kernels": self.kernels,
-            "fallbacks": self.counted_fallbacks(),
-            "notes": self.notes,
-            "graphs": [str(segment.graph) for segment in self.segments],
-            "source": self.source,
-        }
+        emitted = self.emitted
+        return account(
+            emitted.flow,
+            emitted.executables,
+            emitted.types(),
+            self.counted_fallbacks(),
+            sizes=emitted.sizes(),
+            kind=self.kind,
+            ms=self.seconds * 1e3,
+            source=self.source,
+        )
 
     def counted_fallbacks(self) -> list[dict[str, Any]]:
-        """What torch runs, equal ones once: `name`, `reason`, `line` and `count`."""
-        counts = Counter((item.name, item.reason, item.line) for item in self.fallbacks)
+        """What torch runs, equal ones once: `name`, `reason`, `line`, `count`, and the variables in `results`."""
+        equal: dict[tuple[str, str, str], list[str]] = {}
+        for item in self.fallbacks:
+            results = equal.setdefault((item.name, item.reason, item.line), [])
+            results.append(self.emitted.variables.get(item.node.name, item.node.name))
         return [
-            {"name": name, "reason": reason, "line": line, "count": count}
-            for (name, reason, line), count in counts.items()
+            {
+                "name": name,
+                "reason": reason,
+                "line": line,
+                "count": len(results),
+                "results": results,
+            }
+            for (name, reason, line), results in equal.items()
         ]
 
 

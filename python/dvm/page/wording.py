@@ -1,0 +1,65 @@
+"""The words of the page: shapes, bytes and sizes as people read them, always escaped for HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+class Words:
+    """Texts of one graph, in which a symbol has the name that the user gave it."""
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        self.labels = {symbol["name"]: symbol["label"] for symbol in graph.get("symbols", ())}
+
+    def plain(self, value: Any) -> str:
+        """Symbols under their user's names; not escaped."""
+        return _NAME.sub(lambda match: self.labels.get(match[0], match[0]), str(value))
+
+    def size(self, value: Any) -> str:
+        text = self.plain(value)
+        whole = text.startswith("(") and text.endswith(")") and "(" not in text[1:]
+        return (text[1:-1] if whole else text).replace("*", "·")
+
+    def shape(self, sizes: Iterable[Any]) -> str:
+        return f"[{', '.join(map(self.size, sizes))}]"
+
+    def tensor(self, tensor: Mapping[str, Any]) -> str:
+        """`f32[batch, 64]`; not escaped."""
+        return (
+            f"{tensor['type'] or 'a tensor'}{self.shape(tensor['shape']) if tensor['type'] else ''}"
+        )
+
+    def space(self, kernel: Mapping[str, Any]) -> str:
+        """The axes that a kernel runs over; those it reduces are marked."""
+        axes = (
+            f"{'Σ ' if axis['reduced'] else ''}{self.size(axis['extent'])}"
+            for axis in kernel["axes"]
+        )
+        return f"[{', '.join(axes)}]"
+
+    def bytes(self, expression: str) -> str:
+        return self.plain(expression).replace("*", "·")
+
+
+def human(count: int | None) -> str:
+    """`1.5 MiB`, or nothing for what is not known."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError
+
+
+def tag(name: str, content: str, **attributes: Any) -> str:
+    """An element. `content` is HTML already, attributes are text."""
+    given = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+                    for key, value in attributes.items() if value is not None)  # fmt: skip
+    return f"<{name}{given}>{content}</{name}>"
