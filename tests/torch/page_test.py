@@ -1,0 +1,91 @@
+"""What explain records of a model for its page: the tensors between kernels and torch, and their bytes."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import dvm  # noqa: E402
+from dvm.flow.traffic import at_sizes  # noqa: E402
+
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(16, 16) for _ in range(3))
+        self.norm = torch.nn.LayerNorm(16)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = self.norm(x + torch.nn.functional.gelu(layer(x)))
+        return x
+
+
+@pytest.fixture(scope="module")
+def block():
+    rows = torch.export.Dim("rows", min=2, max=1000)
+    return dvm.compile(Block().eval(), (torch.randn(5, 16),), dynamic_shapes=({0: rows},))
+
+
+def test_tensors_flow_from_the_argument_to_the_result(block):
+    wiring = block.explain()["graphs"][0]["wiring"]
+    kinds = [node["kind"] for node in wiring["nodes"]]
+    assert kinds == ["input", *["torch", "kernel"] * 3, "output"]
+    ends = [(edge["from"], edge["to"]) for edge in wiring["edges"]]
+    assert sorted(ends) == [
+        (0, 1),
+        (0, 2),
+        (1, 2),
+        (2, 3),
+        (2, 4),
+        (3, 4),
+        (4, 5),
+        (4, 6),
+        (5, 6),
+        (6, 7),
+    ]
+    assert {edge["type"] for edge in wiring["edges"]} == {"f32"}
+    assert [len(node["weights"]) for node in wiring["nodes"]] == [0, *[2] * 6, 0]
+
+
+def test_bytes_are_arithmetic_on_sizes(block):
+    graph = block.explain()["graphs"][0]
+    (symbol,) = (symbol["name"] for symbol in graph["symbols"])
+    assert graph["sizes"] == {symbol: 5}
+    for kernel in graph["kernels"]:
+        assert at_sizes(kernel["bytes"], {symbol: 10}) == (3 * 10 * 16 + 2 * 16) * 4
+    # What a layer reads and makes, and what torch makes of it in between.
+    assert at_sizes(graph["peak_bytes"], {symbol: 10}) == 3 * 10 * 16 * 4
+
+
+def test_page_tells_of_every_kernel_and_fallback(block):
+    account = block.explain()
+    html = account.html()
+    for number, kernel in enumerate(account.kernels):
+        assert f'id="g0k{number}"' in html
+        assert " ".join(kernel["ops"]) in html
+    for fallback in account.fallbacks:
+        assert fallback["name"] in html
+        assert fallback["reason"] in html
+    assert "rows" in html
+    assert "2..1000" in html
+    hues = {
+        part.split('"')[0]
+        for part in html.split("--hue:")[1:]
+        if part[0].isdigit() and '"' in part[:4]
+    }
+    assert len(hues) == 1  # the three layers are equal
+
+
+def test_a_file_tells_the_same(block, tmp_path):
+    block.save(tmp_path / "block.dvm")
+    assert dvm.load(tmp_path / "block.dvm").explain()["graphs"] == block.explain()["graphs"]
+
+
+def test_page_of_a_training_graph():
+    account = dvm.explain(Block(), torch.randn(4, 16))
+    assert [graph["kind"] for graph in account["graphs"]] == ["forward", "backward"]
+    assert json.loads(account.json())["graphs"][1]["wiring"]["nodes"]
+    html = account.html()
+    assert sum(html.count(f'id="g{n}k') for n in range(2)) == len(account.kernels)
