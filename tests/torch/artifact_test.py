@@ -247,6 +247,12 @@ def test_what_no_file_can_hold(tmp_path):
         ValueError, match=r"\[save\] the model holds a Own, which is no builtin container"
     ):
         model.save(tmp_path / "model.dvm")
+    model = dvm.compile(
+        lambda x: torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,)), (torch.ones(3),)
+    )
+    assert model(-torch.ones(3)).sum() == -6
+    with pytest.raises(ValueError, match=r"\[save\] the model holds a CondOp"):
+        model.save(tmp_path / "model.dvm")
     assert list(tmp_path.iterdir()) == []
 
 
