@@ -102,6 +102,14 @@ def test_explain_of_a_kernel(dvm_command, kernels):
     assert len(json.loads(out)["kernels"]) == 1
 
 
+def test_explain_writes_a_page(dvm_command, kernels, tmp_path):
+    path = tmp_path / "page.html"
+    code, out, err = dvm_command("explain", f"{kernels}:softmax", "128x768", "--html", str(path))
+    assert (code, out) == (0, "")
+    assert "written: " in err
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
 def test_explain_of_a_torch_function(dvm_command, kernels):
     pytest.importorskip("torch")
     code, out, _ = dvm_command("explain", f"{kernels}:gelu", "128x768", "768")
@@ -122,9 +130,11 @@ def test_explain_of_a_torch_function(dvm_command, kernels):
         (["explain", "{file}:seven"], "wanted a kernel, a function or a module"),
         (["explain", "{file}:softmax"], "one shape for each"),
         (["explain", "nowhere.py:softmax", "8x8"], "no file"),
+        (["explain", "{file}:softmax", "8x8", "--html", "nowhere/page.html"], "No such file"),
         (["demo", "--sentences", "nowhere.txt"], "no such file"),
         (["bench", "operators", "--only", "nonsense"], "no operator"),
         (["bench", "operators", "--resume"], "--resume needs --json"),
+        (["bench", "soak", "nonsense"], "there is no model nonsense; there are bert,"),
         (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
         (["bench", "compare", "{file}", "{file}"], "not JSON"),
     ],
@@ -177,6 +187,23 @@ def test_operators_benchmark_writes_and_compares(dvm_command, tmp_path):
     assert "geomean 1.000x" in out
     code, _, _ = dvm_command(*common, "--no-inductor", "--json", path, "--resume")
     assert code == 0
+
+
+def test_a_soak_counts_compilations_and_compares_every_result(dvm_command, tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "soak.json"
+    arguments = ("gnn", "--shapes", "20", "--no-inductor", "--json", path)
+    code, out, err = dvm_command("bench", "soak", *arguments)
+    assert code == 0, err
+    assert "gnn" in out
+    model = json.loads(path.read_text())["results"]["gnn"]
+    assert (model["graphs"], model["recompilations"], model["wrong"]) == (1, 0, [])
+    assert 0 < model["largest_difference"] <= model["tolerance"]
+    assert model["plans"]["misses"] == model["plans"]["plans"] + model["plans"]["evictions"]
+    assert model["first"]["over"]["dvm over eager"]["p50"] > 0
+    code, out, _ = dvm_command("bench", "compare", path, path)
+    assert code == 0
+    assert "geomean 1.000x" in out
 
 
 def test_compile_benchmark(dvm_command, tmp_path):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 SWEEPS = 12
 SETTLING = 24
+HOME = 0.1  # how much boxes are drawn to the middle, beside 1 for a neighbour
 GAP = 36.0  # between boxes that stand side by side
 LANE = 20.0  # that a passing edge takes
 RISE = 58.0  # between layers
@@ -123,7 +124,9 @@ def _wish(boxes: list[Box], number: int, down: bool | None) -> float:
     if not near:
         return box.x
     pulls = [_pull(box, boxes[other]) for other in near]
-    return sum(p * boxes[other].x for p, other in zip(pulls, near, strict=True)) / sum(pulls)
+    home = HOME if down is None and not box.bend else 0.0
+    total = sum(pull * boxes[other].x for pull, other in zip(pulls, near, strict=True))
+    return total / (sum(pulls) + home)
 
 
 def _pull(box: Box, other: Box) -> float:
@@ -143,10 +146,10 @@ def _spread(boxes: list[Box], layer: list[int], down: bool | None) -> None:
         offsets.append(at)
     blocks: list[tuple[float, float, int]] = []  # mean, weight, boxes
     for number, offset in zip(layer, offsets, strict=True):
-        # Bends weigh more, so that long edges are straight.
+        # A line gives way to boxes.
         mean, weight, count = (
             _wish(boxes, number, down) - offset,
-            4.0 if boxes[number].bend else 1.0,
+            0.1 if boxes[number].bend else 1.0,
             1,
         )
         while blocks and blocks[-1][0] >= mean:
