@@ -100,6 +100,17 @@ def test_no_graph_beyond_those_that_torch_forces(name):
     assert graphs[backend] == graphs["aot_eager"] == counters["dvm"]["graphs"]
 
 
+@pytest.mark.parametrize("name", zoo.ENTRIES)
+def test_the_axes_that_the_catalogue_names_are_those_that_change(name):
+    entry = zoo.ENTRIES[name]
+    generator = torch.Generator().manual_seed(4)
+    small, large = (entry.inputs(sizes, generator) for sizes in (entry.first(), entry.spread(2)[1]))
+    for axes, one, other in zip(entry.axes, small, large, strict=True):
+        changed = {axis for axis in range(one.dim()) if one.shape[axis] != other.shape[axis]}
+        assert changed <= axes.keys()
+        assert all(axes[axis] for axis in changed)
+
+
 def test_an_unpadded_loop_in_python_calls_one_compiled_step():
     entry = find("seq2seq-step")
     model = entry.build()

@@ -195,7 +195,6 @@ def as_json(run: Soak) -> dict[str, Any]:
     """The numbers of `run` for a result file."""
     kinds = ("first", "repeated")
     return {
-        "model": run.entry.name,
         "threads": torch.get_num_threads(),
         "distinct_shapes": len(run.engines["dvm"].first),
         "graphs": run.graphs,

@@ -202,9 +202,9 @@ def soak(
         for entry in chosen:
             runs.append(benchmark.soak(entry, shapes, engines, seed=seed, on_step=progress.advance))
             if json is not None and str(json) != "-":
-                _write("soak", [benchmark.as_json(run) for run in runs], json)
+                _write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
     if str(json) == "-":
-        _write("soak", [benchmark.as_json(run) for run in runs], json)
+        _write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
     else:
         tables.print_soaks(runs, shapes)
     if any(run.wrong for run in runs):
