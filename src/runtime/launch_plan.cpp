@@ -232,7 +232,7 @@ class Planner {
     for (std::size_t k = 0; k < axes; ++k) positions *= shape_.extents[k] = extent(kernel.axes[k]);
     shape_.sizes.clear();
     for (const Term& term : kernel.terms) {
-      if (term.kind == TermKind::kSize) shape_.sizes.push_back(extent(term.dim));
+      if (term.kind == TermKind::kSize) shape_.sizes.push_back(values_.get(term.dim));
     }
     shape_.input_strides.resize(kernel.inputs.size());
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {

@@ -178,3 +178,23 @@ def test_an_encoder_layer_is_matrix_products_and_one_kernel_between_them():
     assert len(gelu) == 1
     assert len(norms) == 2
     assert all(sum(op.startswith("sum") for op in kernel["ops"]) == 2 for kernel in norms)
+
+
+def test_kernels_know_what_torch_knows_of_sizes():
+    """Maxima and differences of sizes are the core's to compute, and its Graph has the divisor that torch guards."""
+
+    def f(x, y):
+        n, m = x.shape[0], y.shape[0]
+        torch._check(n % 8 == 0)
+        rows = torch.exp(x).reshape(n // 8, 8) + torch.sym_max(n, m)
+        return torch.softmax(rows, -1).reshape(n), y.exp().sum() * (m - n)
+
+    with record() as report:
+        compiled = torch.compile(f, backend=dvm, dynamic=True)
+        compiled(torch.randn(16), torch.randn(5))
+    texts = str([compilation.account() for compilation in report.compilations])
+    assert "fact multiple(" in texts
+    assert "max(" in texts
+    for n, m in ((16, 5), (24, 7), (64, 100)):
+        x, y = torch.randn(n), torch.randn(m)
+        torch.testing.assert_close(compiled(x, y), f(x, y))

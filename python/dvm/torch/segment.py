@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from torch import fx
@@ -10,9 +9,7 @@ from torch import fx
 from dvm import _core
 from dvm.torch.builder import Builder, Value, make
 from dvm.torch.partition import Partition, Segment
-from dvm.torch.symbols import memory_order
-
-_NAME = re.compile(r"[A-Za-z_]\w*")
+from dvm.torch.symbols import memory_order, names
 
 
 @dataclass
@@ -135,19 +132,22 @@ class _Assembly:
         """Declares the symbols that the Graph uses and no input has as a dimension of its own."""
         bound = {size for value in self.needed if value in self.given
                  for size in self.part.builder.graph.shape(value)}  # fmt: skip
-        names: set[str] = set()
+        used: set[str] = set()
         for value in self.needed:
             recipe = self.recipes[value]
             if value in self.given:
                 continue
             if recipe.method == "size":
-                names.update(_NAME.findall(str(recipe.arguments[0])))
+                used |= names(recipe.arguments[0])
             elif recipe.method in ("reshape", "expand", "iota"):
-                for size in recipe.arguments[0]:
-                    names.update(_NAME.findall(str(size)))
+                used |= names(*recipe.arguments[0])
             elif recipe.method == "slice":
-                names.update(_NAME.findall(f"{recipe.arguments[1]} {recipe.arguments[2]}"))
-        missing = sorted(names - bound)
+                used |= names(recipe.arguments[1], recipe.arguments[2])
+        missing = sorted(used - bound)
+        known = used | names(*bound)
+        for kind, symbol, *numbers in self.part.builder.symbols.facts():
+            if symbol in known:
+                self.graph.fact(kind, symbol, *numbers, source="torch")
         for name in missing:
             self.graph.scalar(name, "i64")
         return missing

@@ -7,17 +7,24 @@ with it a recompilation. Expressions are compared by their structure alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sympy
 import torch
-from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Mod, PythonMod
+from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
+from torch.utils._sympy.numbers import int_oo
 from torch.utils._sympy.printers import PythonPrinter
 
 Size = int | str
 IntLike = int | torch.SymInt
 
+Fact = tuple[str, str, int] | tuple[str, str, int, int | None]  # as Graph.fact takes them
+
 _PRINTER = PythonPrinter()
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_DEFAULT_LOW = 2  # torch assumes as much of every size that changes, which is nothing worth telling
 
 
 def expression(size: IntLike) -> sympy.Expr:
@@ -27,6 +34,11 @@ def expression(size: IntLike) -> sympy.Expr:
     return sympy.Integer(size)
 
 
+def names(*sizes: Size) -> set[str]:
+    """The symbols in sizes as the core reads them."""
+    return {name for size in sizes for name in _NAME.findall(str(size))} - {"min", "max"}
+
+
 class Symbols:
     """The symbols of one graph: names every size, and remembers how Python computes those that are not plain."""
 
@@ -34,12 +46,15 @@ class Symbols:
         self.opaque: dict[str, sympy.Expr] = {}  # name -> what it stands for
         self._names: dict[sympy.Expr, str] = {}
         self._texts: dict[sympy.Expr, Size] = {}
+        self._environment: Any = None  # torch's, which holds what it knows of its symbols
 
     def size(self, size: IntLike) -> Size:
         """The size as the core reads it."""
         if not isinstance(size, torch.SymInt):
             return int(size)
         expr = size.node.expr
+        if self._environment is None:
+            self._environment = size.node.shape_env
         text = self._texts.get(expr)
         if text is None:
             # A size such as -n follows from a number that the program was given, which is no size itself.
@@ -50,6 +65,21 @@ class Symbols:
     def shape(self, sizes: Sequence[IntLike]) -> list[Size]:
         return [self.size(size) for size in sizes]
 
+    def facts(self) -> Iterator[Fact]:
+        """What torch holds every call to, by the guards and ranges that it has by now: ("multiple", symbol, k) and
+        ("range", symbol, low, high or None)."""
+        if self._environment is None:
+            return
+        for symbol, limits in self._environment.var_to_range.items():
+            low, high = _whole(limits.lower), _whole(limits.upper)
+            if high is not None or (low is not None and low > _DEFAULT_LOW):
+                yield "range", str(symbol), max(low or 0, 0), high
+        for guard in self._environment.guards:
+            match guard.expr:
+                case sympy.Eq(lhs=Mod(args=(divided, by)), rhs=sympy.S.Zero):
+                    if divided.is_Symbol and by.is_Integer and by > 0:
+                        yield "multiple", str(divided), int(by)
+
     def _text(self, expr: sympy.Expr) -> Size:
         if expr.is_Integer:
             return int(expr)
@@ -58,10 +88,7 @@ class Symbols:
         if expr.is_Add or expr.is_Mul:
             terms = [self._text(term) for term in expr.args]
             sign = "+" if expr.is_Add else "*"
-            text = str(terms[0])
-            for term in terms[1:]:
-                text = f"({text}{sign}{term})"
-            return text
+            return f"({sign.join(str(term) for term in terms)})"
         if expr.is_Pow and expr.exp.is_Integer and 2 <= int(expr.exp) <= 4:
             base = text = str(self._text(expr.base))
             for _ in range(int(expr.exp) - 1):
@@ -71,6 +98,9 @@ class Symbols:
             return f"({self._text(expr.args[0])}//{self._text(expr.args[1])})"
         if isinstance(expr, Mod | PythonMod):
             return f"({self._text(expr.args[0])}%{self._text(expr.args[1])})"
+        if isinstance(expr, Max | Min):
+            extreme = "max" if isinstance(expr, Max) else "min"
+            return f"{extreme}({','.join(str(self._text(argument)) for argument in expr.args)})"
         return self._opaque(expr)
 
     def _opaque(self, expr: sympy.Expr) -> str:
@@ -83,6 +113,13 @@ class Symbols:
 
 def _is_negated(expr: sympy.Expr) -> bool:
     return bool(expr.is_Mul and expr.args[0].is_number and expr.args[0] < 0)
+
+
+def _whole(limit: Any) -> int | None:
+    if limit in (int_oo, -int_oo) or not getattr(limit, "is_Integer", False):
+        return None
+    # Torch's own largest number stands for no limit as well.
+    return int(limit) if abs(int(limit)) < 2**62 else None
 
 
 def python_text(expr: sympy.Expr) -> str:
