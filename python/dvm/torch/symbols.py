@@ -24,7 +24,8 @@ Fact = tuple[str, str, int] | tuple[str, str, int, int | None]  # as Graph.fact 
 
 _PRINTER = PythonPrinter()
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_DEFAULT_LOW = 2  # torch assumes as much of every size that changes, which is nothing worth telling
+# Torch assumes as much of every size that changes, but a program may do for 0 and 1 as well.
+_DEFAULT_LOW = 2
 
 
 def expression(size: IntLike) -> sympy.Expr:
@@ -71,9 +72,11 @@ class Symbols:
         if self._environment is None:
             return
         for symbol, limits in self._environment.var_to_range.items():
-            low, high = _whole(limits.lower), _whole(limits.upper)
-            if high is not None or (low is not None and low > _DEFAULT_LOW):
-                yield "range", str(symbol), max(low or 0, 0), high
+            low, high = _whole(limits.lower) or 0, _whole(limits.upper)
+            if low <= _DEFAULT_LOW:
+                low = 0
+            if low or high is not None:
+                yield "range", str(symbol), low, high
         for guard in self._environment.guards:
             match guard.expr:
                 case sympy.Eq(lhs=Mod(args=(divided, by)), rhs=sympy.S.Zero):
