@@ -114,6 +114,13 @@ void Routine::bind_steps(const ProgramWords& program, const KernelTable& kernels
     for (int i = 0; i < program.instructions(); ++i) {
       steps[shape].push_back(bind_step(program, program.instruction(i), rows, cols, kernels));
     }
+    for (const BoundSection& section : sections) {
+      if (section.kind != SectionKind::kOnce) continue;
+      for (std::uint32_t i = section.first; i < section.first + section.count; ++i) {
+        const Op op = op_of(program.instruction(static_cast<int>(i)).opcode());
+        steps[shape][i].starts = info(op).family == Family::kReduce;
+      }
+    }
   }
 }
 

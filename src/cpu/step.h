@@ -29,6 +29,7 @@ struct Step {
   std::uint16_t slots[kStepSlots] = {};
   std::uint8_t element_bytes[kStepSlots] = {};
   std::uint8_t operands = 0;
+  bool starts = false;  // a reduction that sets its accumulators and does not join what is in them
   // Bytes per step of each dimension (index slots: value per step).
   std::int64_t outer_stride[kStepSlots] = {};
   std::int64_t inner_stride[kStepSlots] = {};

@@ -64,8 +64,9 @@ struct Slot {
 ///
 /// `broadcast` has bit i set when operand i does not vary along the inner dimension of `domain` (columns for
 /// kTile and kCol, rows for kRow); an operand without the bit must have unit stride there, except for the
-/// memory family (load, store, iota), which takes any stride. Operands: a, b, c. Reductions read `a`, update the
-/// accumulator `dst` and, when they have a second accumulator, `b`; argmax and argmin also take an index slot `c`.
+/// memory family (load, store, iota), which takes any stride. Operands: a, b, c. Reductions read `a`, and some `b`; they
+/// update the accumulator `dst` in a kEach section and set it in a kOnce section. argmax and argmin have a second
+/// accumulator, `b`, and an index slot `c`.
 struct Instruction {
   Op op = Op::kCount;
   Type type = Type::f32;  // of the operands (for conversions: the source)

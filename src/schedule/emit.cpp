@@ -25,7 +25,8 @@ class Emitter {
         table_(kernel, space, tile, parts),
         slots_(kernel.terms.size(), kNone),
         best_(kernel.terms.size(), kNone),
-        lent_(kernel.outputs.size(), kNone) {}
+        lent_(kernel.outputs.size(), kNone),
+        placed_(kernel.outputs.size(), 0) {}
 
   Program run() {
     program_.axes = space_.axes;
@@ -55,7 +56,9 @@ class Emitter {
     pass_ = pass.kind;
     program_.sections.push_back({pass.kind, {}});
     program_.sections.back().code.reserve(pass.starts.size() + pass.terms.size() + 4);
-    for (const std::int32_t term : pass.starts) start_reduction(term);
+    if (streaming_) {
+      for (const std::int32_t term : pass.starts) start_reduction(term);
+    }
     find_last_uses(pass);
     for (std::size_t i = 0; i < pass.terms.size(); ++i) {
       now_ = static_cast<int>(i);
@@ -238,6 +241,7 @@ class Emitter {
     for (std::size_t o = 0; o < kernel_.outputs.size(); ++o) {
       if (kernel_.outputs[o].term != index || !written_in_place(static_cast<int>(o))) continue;
       written_ = static_cast<int>(o);
+      placed_[o] = kernel_.terms[index].kind == TermKind::kReduce;
       return table_.output(static_cast<int>(o));
     }
     const int later = domain == Domain::kTile ? later_output(index) : kNone;
@@ -292,6 +296,10 @@ class Emitter {
     const Term& term = kernel_.terms[index];
     const Type type = kernel_.terms[term.operands[0]].type;
     const Domain domain = passes_.facts[index].domain;
+    if (!streaming_) {  // the instruction sets its accumulators
+      slots_[index] = destination(index);
+      if (info(term.op).accumulators > 1) best_[index] = table_.take(type, domain);
+    }
     int source = value(term.operands[0]);
     int copy = kNone;
     if (table_[source].domain != Domain::kTile) {
@@ -329,7 +337,7 @@ class Emitter {
 
   void store_rest() {
     for (int o = 0; o < static_cast<int>(kernel_.outputs.size()); ++o) {
-      if (stored_here(o) && stored_last(o)) store(o);
+      if (stored_here(o) && stored_last(o) && !placed_[static_cast<std::size_t>(o)]) store(o);
     }
   }
 
@@ -432,6 +440,7 @@ class Emitter {
   std::vector<int> last_use_;
   std::vector<int> position_;       // in the pass, per term
   std::vector<std::int32_t> lent_;  // per output: whose value it holds before its own
+  std::vector<char> placed_;        // per output: whether a reduction writes it in place
   SectionKind pass_ = SectionKind::kOnce;
   int level_ = 0;  // reductions finished before this pass
   int now_ = 0;

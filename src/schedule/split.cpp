@@ -163,6 +163,7 @@ class Splitter {
       const KernelInput& input = kernel_.inputs[term.index];
       made = add_input(piece, input.type, {Source::kInput, term.index, 0},
                        shape_.input_strides[term.index]);
+      piece.kernel.terms[made].type = term.type;  // it may convert as it reads
     } else {
       for (std::int32_t& operand : term.operands) {
         if (operand >= 0) operand = copy(piece, copies, operand, false);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "cpu/step.h"
 #include "isa/opcode.h"
+#include "schedule/literals.h"
 
 extern "C" const void* kernel_table_portable();
 
@@ -75,7 +77,33 @@ class Machine {
   void run_section(const Section& section, const Point& at) {
     rows_ = tile(program_.row_axis, at);
     cols_ = tile(program_.col_axis, at);
-    for (const Instruction& instruction : section.code) run_instruction(instruction, at);
+    for (const Instruction& instruction : section.code) {
+      if (section.kind == SectionKind::kOnce && info(instruction.op).family == Family::kReduce)
+        start(instruction, at);
+      run_instruction(instruction, at);
+    }
+  }
+
+  // In a once-section a reduction begins afresh: each accumulator is what it is after no elements.
+  void start(const Instruction& instruction, const Point& at) {
+    const bool has_rows = instruction.domain == Domain::kTile || instruction.domain == Domain::kRow;
+    const bool has_cols = instruction.domain == Domain::kTile || instruction.domain == Domain::kCol;
+    const bool counts = info(instruction.op).accumulators == 2;
+    for (std::int64_t r = 0; r < (has_rows ? rows_ : 1); ++r) {
+      for (std::int64_t c = 0; c < (has_cols ? cols_ : 1); ++c) {
+        set(instruction.dst, at, r, c,
+            counts ? 0 : identity_bits(instruction.op, instruction.type));
+        if (counts)
+          set(instruction.operands[1], at, r, c, identity_bits(instruction.op, instruction.type));
+      }
+    }
+  }
+
+  void set(std::uint16_t number, const Point& at, std::int64_t r, std::int64_t c,
+           std::uint64_t bits) {
+    const Slot& slot = program_.slots[number];
+    std::memcpy(reinterpret_cast<void*>(place(slot, at, r, c)), &bits,
+                static_cast<std::size_t>(bytes(slot.type)));
   }
 
   void run_instruction(const Instruction& instruction, const Point& at) {

@@ -100,3 +100,14 @@ def test_narrow_integers_wrap(name, element):
     wide = reference.evaluate(name, *[operand.astype(np.int32) for operand in operands])
     np.testing.assert_array_equal(stored, wide.astype(stored.dtype))
     np.testing.assert_array_equal(seen, stored.astype(np.int64))
+
+
+def test_parts_of_a_long_row_convert_as_they_read():
+    graph = _core.Graph("mean")
+    value = graph.cast(graph.input("x", "u8", ["n"]), "f32")
+    graph.output(
+        graph.reduce("sum", graph.elementwise("mul", [value, graph.constant(0.5, "f32")]), [0])
+    )
+    array = np.random.default_rng(0).integers(0, 255, 700_000).astype(np.uint8)
+    got = _core.Executable(graph)(array)
+    np.testing.assert_allclose(got, [array.sum(dtype=np.float64) / 2], rtol=1e-6)

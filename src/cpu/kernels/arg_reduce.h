@@ -46,9 +46,18 @@ std::int64_t find_first(const T* a, std::int64_t count, T wanted) {
   return i;
 }
 
+// What stands before the first element: beaten by all, and at index 0 in case there is none.
+template <class T, bool kSmallest>
+inline void start_champions(const Step& step, Data data, std::int64_t count,
+                            const std::int64_t* strides) {
+  start<std::int64_t>(data[step.slots[0]], count, strides[0], 0);
+  start<T>(data[step.slots[2]], count, strides[2], PlainExtreme<T, kSmallest>::identity());
+}
+
 // Finds the row's extreme first and then its place: two fast passes over data in cache.
 template <class T, bool kSmallest>
 void arg_inner(const Step& step, Data data) {
+  if (step.starts) start_champions<T, kSmallest>(step, data, step.outer, step.outer_stride);
   for (std::int64_t i = 0; i < step.outer; ++i) {
     const auto at = [&](int k) {
       return data[step.slots[k]] + static_cast<std::uintptr_t>(i * step.outer_stride[k]);
@@ -69,6 +78,7 @@ void arg_inner(const Step& step, Data data) {
 
 template <class T, bool kSmallest>
 void arg_outer(const Step& step, Data data) {
+  if (step.starts) start_champions<T, kSmallest>(step, data, step.inner, step.inner_stride);
   auto* const index = reinterpret_cast<std::int64_t*>(data[step.slots[0]]);
   T* const best = reinterpret_cast<T*>(data[step.slots[2]]);
   for (std::int64_t i = 0; i < step.outer; ++i) {

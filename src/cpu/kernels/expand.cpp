@@ -100,8 +100,11 @@ void expand_reduction(const Step& step, Data data) {
   part.inner_stride[1] = step.element_bytes[1];
   if (copies_second) part.inner_stride[2] = step.element_bytes[2];
   for (std::int64_t i = 0; i < step.outer; ++i) {
-    for (std::int64_t j = 0; j < step.inner; j += kPiece) {
+    for (std::int64_t j = 0; j == 0 || j < step.inner; j += kPiece) {
       part.inner = std::min(kPiece, step.inner - j);
+      // Only the first piece that meets an accumulator sets it.
+      part.starts = step.starts && (i == 0 || step.outer_stride[0] != 0) &&
+                    (j == 0 || step.inner_stride[0] != 0);
       copy({address(buffer), 0, step.element_bytes[1]},
            {at(step, data, 1, i, j), 0, step.inner_stride[1]}, 1, part.inner,
            step.element_bytes[1]);

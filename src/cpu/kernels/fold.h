@@ -79,6 +79,7 @@ struct PlainExtreme {
     if constexpr (std::is_floating_point_v<T>) {
       return kSmallest ? Limits::infinity() : -Limits::infinity();
     }
+    if constexpr (sizeof(T) == 1) return kSmallest ? 1 : 0;  // a bool
     return kSmallest ? Limits::max() : Limits::min();
   }
   template <class V>

@@ -173,6 +173,16 @@ inline void fold_into(std::uintptr_t accumulator, T value) {
   *at = F::join(*at, value);
 }
 
+// Sets the accumulators of a step that starts: `count` of them, `stride` bytes apart.
+template <class T>
+inline void start(std::uintptr_t accumulators, std::int64_t count, std::int64_t stride,
+                  T identity) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    *reinterpret_cast<T*>(accumulators) = identity;
+    accumulators += static_cast<std::uintptr_t>(stride);
+  }
+}
+
 // Folds rows `kRows` at a time by `fold` as long as there are so many.
 template <class F, int kRows, class Rows, class Fold>
 inline __attribute__((always_inline)) void fold_groups(const Step& step, std::uintptr_t& dst,
@@ -207,6 +217,7 @@ void fold_inner(const Step& step, Data data) {
   std::uintptr_t dst = data[step.slots[0]];
   Rows from(step, data);
   std::int64_t rows = step.outer;
+  if (step.starts) start<T>(dst, step.outer, step.outer_stride[0], F::identity());
   if (step.inner <= kShortRow) {
     fold_groups<F, 8>(step, dst, from, rows, [&](T* results, const Rows& first) {
       fold_short_rows<F>(results, first, step.inner);
@@ -301,6 +312,7 @@ void fold_outer(const Step& step, Data data) {
   T* dst = reinterpret_cast<T*>(data[step.slots[0]]);
   Rows from(step, data);
   std::int64_t rows = step.outer;
+  if (step.starts) std::fill_n(dst, step.inner, F::identity());
   if constexpr (std::is_same_v<Rows, RowsOfOne<F>>) {
     if (step.outer_stride[1] == step.inner * static_cast<std::int64_t>(sizeof(T))) {
       const std::int64_t done = fold_short_columns<F, T>(dst, from.row(0).a, rows, step.inner);
