@@ -86,15 +86,13 @@ def load(path: str | Path, *, framework: str | None = None) -> CompiledModel:
 
 
 def explain(target: Any, *args: Any, **kwargs: Any) -> Any:
-    """What of `target` is fused, and why the rest is not. It is a kernel, an Executable, a CompiledModel, or a torch
-    module or function with example arguments."""
+    """What of `target` is fused, and why the rest is not. It is a kernel, an Executable, a CompiledModel, with
+    example tensors if bytes are to be told for their sizes, or a torch module or function with example arguments."""
     if isinstance(target, (Kernel, Executable)):
         return target.explain(*args, **kwargs)
     compiled = sys.modules.get("dvm.compiled.model")  # where there are none it was never imported
     if compiled is not None and isinstance(target, compiled.CompiledModel):
-        if args or kwargs:
-            raise TypeError("[explain] arguments came; a compiled model has its sizes already")
-        return target.explain()
+        return target.explain(*args, **kwargs)
     if not callable(target):
         raise TypeError(
             f"[explain] a {type(target).__name__} came; a kernel or a torch function is wanted"

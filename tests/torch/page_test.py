@@ -59,6 +59,13 @@ def test_bytes_are_arithmetic_on_sizes(block):
     assert at_sizes(graph["peak_bytes"], {symbol: 10}) == 3 * 10 * 16 * 4
 
 
+def test_bytes_are_told_for_the_sizes_of_examples(block):
+    (size,) = dvm.explain(block, torch.empty(70, 16))["graphs"][0]["sizes"].values()
+    assert size == 70
+    with pytest.raises(ValueError, match=r"\[explain\] shapes .* wanted x of rank 2"):
+        dvm.explain(block, torch.empty(70))
+
+
 def test_page_tells_of_every_kernel_and_fallback(block):
     account = block.explain()
     html = account.html()

@@ -41,15 +41,18 @@ class CompiledModel:
         """Whose tensors it takes and returns: "torch" or "numpy"."""
         return self._framework.name
 
-    def explain(self) -> Explanation:
-        """Which kernels there are, and what torch runs and why. Bytes are told for the sizes it was compiled with."""
+    def explain(self, *examples: Any) -> Explanation:
+        """Which kernels there are, and what torch runs and why. Bytes are told for the sizes that `examples` have,
+        tensors or what else has a `shape` in place of all tensors among the arguments; without any for those that it
+        was compiled with. Raises ValueError for examples of other ranks."""
         parts = self._parts
+        sizes = parts.signature.sizes_of([tuple(e.shape) for e in examples])
         graph = account(
             parts.flow,
             parts.executables,
             parts.types,
             parts.fallbacks,
-            sizes=parts.sizes,
+            sizes=sizes if examples else parts.sizes,
             kind="inference",
             ms=parts.milliseconds,
             source=self._source,

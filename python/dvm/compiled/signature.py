@@ -5,7 +5,7 @@ hang together. Plain data; call.py makes code of it that checks in nanoseconds, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,24 @@ class Signature:
     def paths(self) -> list[str]:
         """The names of the leaves."""
         return [path for p in self.parameters for path in p.structure.paths(p.name)]
+
+    def sizes_of(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+        """The symbols for shapes of all tensors, none without any. Raises ValueError where the ranks do not fit."""
+        if not shapes:
+            return {}
+        tensors = [at for at, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor)]
+        wanted = [len(leaf.shape) for leaf in self.leaves if isinstance(leaf, Tensor)]
+        if [len(shape) for shape in shapes] != wanted:
+            names = ", ".join(
+                f"{self.paths[at]} of rank {n}" for at, n in zip(tensors, wanted, strict=True)
+            )
+            raise ValueError(f"[explain] shapes {[*shapes]} came, wanted {names}")
+        given = dict(zip(tensors, shapes, strict=True))
+        return {
+            symbol.name: (given[symbol.leaf][symbol.axis] - symbol.offset) // symbol.multiplier
+            for symbol in self.symbols
+            if symbol.axis is not None
+        }
 
     def to_json(self) -> Json:
         """Raises NotSaveableError for a container that only this process knows."""
