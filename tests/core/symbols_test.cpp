@@ -521,7 +521,7 @@ TEST(deciding_is_near_linear) {
     large = std::min(large, seconds_for(40'000));
   }
   std::cerr << "        10 000 nodes: " << small * 1e3 << " ms, 40 000: " << large * 1e3 << " ms\n";
-  CHECK(small < 1);  // sanitized and on a busy machine
+  CHECK(small < 1);          // sanitized and on a busy machine
   CHECK(large < 9 * small);  // quadratic would be 16 times
 }
 
