@@ -9,7 +9,7 @@ import dvm
 from dvm.page.layout import Box, place
 from dvm.page.page import page
 
-VOID = {"meta", "br", "link", "img"}
+VOID = {"meta", "br", "wbr", "link", "img"}
 
 
 class Balance(HTMLParser):

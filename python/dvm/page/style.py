@@ -30,7 +30,6 @@ tr:last-child td { border-bottom: 0; }
 th { position: sticky; top: 0; background: var(--card); color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 code, .mono { font: 12px/1.5 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: break-word; }
-td:first-child code { overflow-wrap: anywhere; }
 .whole { white-space: nowrap; } .path { font-size: 11.5px; overflow-wrap: anywhere; }
 a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
 .key { display: inline-block; min-width: 26px; padding: 0 6px; border-radius: 5px; text-align: center;

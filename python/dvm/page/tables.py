@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -76,10 +77,15 @@ def _tensors(tensors: Sequence[Mapping[str, Any]], words: Words) -> str:
 
 def _fallbacks(graph: Mapping[str, Any]) -> str:
     rows = [
-        [_code(item["name"]), str(item["count"]), escape(item["reason"]), _line(item["line"])]
+        [_operation(item["name"]), str(item["count"]), escape(item["reason"]), _line(item["line"])]
         for item in graph["fallbacks"]
     ]
     return _table("In torch", ["operation", "times", "why", "asked for at"], rows)
+
+
+def _operation(name: str) -> str:
+    """The name, which may be broken between its words."""
+    return tag("code", re.sub(r"(?<=\w)([._])", r"\1<wbr>", escape(name)))
 
 
 def _line(line: str) -> str:
