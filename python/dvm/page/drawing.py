@@ -113,7 +113,8 @@ class _Drawing:
 
     def svg(self) -> str:
         boxes = [self._box(at) for at in range(len(self.nodes))]
-        layout = place(boxes, [(edge["from"], edge["to"]) for edge in self.edges])
+        ends = [(edge["from"], edge["to"]) for edge in self.edges]
+        layout = place(boxes, ends, [edge["tensor"] for edge in self.edges])
         below = LINE + 8  # for the label of what nothing reads
         width, height = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN + below
         ports = self._ports(layout)

@@ -41,12 +41,17 @@ class Layout:
     height: float
 
 
-def place(boxes: list[Box], edges: Sequence[tuple[int, int]]) -> Layout:
-    """`edges` lead from a box to a later one of the list."""
+def place(
+    boxes: list[Box], edges: Sequence[tuple[int, int]], tensors: Sequence[str] | None = None
+) -> Layout:
+    """`edges` lead from a box to a later one of the list. Those from the same box with the same of `tensors` are one
+    line as far as they go together."""
     count = len(boxes)
     _choose_layers(boxes, edges)
     boxes = list(boxes)
-    paths = [_bends(boxes, *edge) for edge in edges]
+    lanes: dict[tuple[int, str, int], int] = {}
+    names = tensors or list(map(str, range(len(edges))))
+    paths = [_bends(boxes, lanes, *edge, name) for edge, name in zip(edges, names, strict=True)]
     layers: list[list[int]] = [[] for _ in range(max((b.layer for b in boxes), default=-1) + 1)]
     for number, box in enumerate(boxes):
         layers[box.layer].append(number)
@@ -91,16 +96,21 @@ def _choose_layers(boxes: list[Box], edges: Sequence[tuple[int, int]]) -> None:
             box.layer = max(0, min(below) - 1)
 
 
-def _bends(boxes: list[Box], source: int, target: int) -> list[int]:
-    """Makes the bends of an edge and ties everything on it to its neighbours."""
+def _bends(
+    boxes: list[Box], lanes: dict[tuple[int, str, int], int], source: int, target: int, name: str
+) -> list[int]:
+    """Makes the bends of an edge that are not there yet, and ties everything on it to its neighbours."""
     path = []
     last = source
     for layer in range(boxes[source].layer + 1, boxes[target].layer):
-        boxes.append(Box(LANE, 0, layer=layer, bend=True))
-        path.append(len(boxes) - 1)
+        if (source, name, layer) not in lanes:
+            lanes[source, name, layer] = len(boxes)
+            boxes.append(Box(LANE, 0, layer=layer, bend=True))
+        path.append(lanes[source, name, layer])
     for number in [*path, target]:
-        boxes[last].below.append(number)
-        boxes[number].above.append(last)
+        if number not in boxes[last].below:
+            boxes[last].below.append(number)
+            boxes[number].above.append(last)
         last = number
     return path
 
