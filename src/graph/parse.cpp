@@ -45,12 +45,14 @@ class GraphParser {
     const Value condition = lookup(word());
     skip();
     std::string message;
-    if (at_ == line_.size() || line_[at_++] != '"') fail("wanted a message in quotes");
+    if (at_ == line_.size() || line_[at_] != '"') fail("wanted a message in quotes");
+    ++at_;
     while (at_ < line_.size() && line_[at_] != '"') {
       if (line_[at_] == '\\' && at_ + 1 < line_.size()) ++at_;
       message += line_[at_++];
     }
-    if (at_++ == line_.size()) fail("the message does not end");
+    if (at_ == line_.size()) fail("the message does not end");
+    ++at_;
     graph_->check(condition, std::move(message));
   }
 

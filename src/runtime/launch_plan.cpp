@@ -240,7 +240,7 @@ class Planner {
       fill_strides(shape_.input_strides[i], tensors_[flow_.tensor_of(input.value)].layout,
                    input.dim_of_axis);
     }
-    pick(kernel);
+    pick(kernel, positions);
     bool empty = true;
     shape_.output_strides.resize(kernel.outputs.size());
     for (std::size_t i = 0; i < kernel.outputs.size(); ++i) {
@@ -324,15 +324,17 @@ class Planner {
     }
   }
 
-  void pick(const Kernel& kernel) {
+  // Where loops take no step nothing is picked, and there may be nothing to pick from.
+  void pick(const Kernel& kernel, std::int64_t positions) {
     shape_.picked.clear();
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       const KernelInput& input = kernel.inputs[i];
       if (input.picked < 0) continue;
       const Layout& layout = tensors_[flow_.tensor_of(input.value)].layout;
       shape_.picked.resize(kernel.inputs.size());
-      shape_.picked[i] = {layout.sizes[input.picked], layout.strides[input.picked]};
-      if (layout.sizes[input.picked] == 0) {
+      const std::int64_t size = layout.sizes[input.picked];
+      shape_.picked[i] = {size, size == 0 ? 0 : layout.strides[input.picked]};
+      if (size == 0 && positions > 0) {
         throw std::invalid_argument("[" + graph().name() +
                                     "] gather: the axis has no elements to pick from");
       }

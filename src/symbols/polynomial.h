@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 namespace dvm {
@@ -11,7 +12,7 @@ namespace dvm {
 using Dim = std::int32_t;
 
 /// Thrown where a coefficient would leave 64 bits.
-struct Overflow {};
+struct Overflow : std::exception {};
 
 /// `factor` times the product of `atoms`, which are sorted and may repeat. No atoms: the constant term.
 struct Monomial {

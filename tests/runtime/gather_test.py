@@ -78,6 +78,16 @@ def test_an_index_out_of_range_is_an_error_of_the_call():
         executable(np.ones((0, 4), np.float32), np.zeros((1, 1), np.int64))
 
 
+def test_from_nothing_nothing_can_be_picked():
+    empty, none = np.ones((4, 0), np.float32), np.zeros((4, 0), np.int64)
+    executable = _core.Executable(gathered("f32", 2, 1))
+    assert executable(empty, none).shape == (4, 0)
+    graph = _core.Graph("total")
+    value, index = graph.input("x", "f32", ["v"]), graph.input("i", "i64", ["n"])
+    graph.output(graph.reduce("sum", graph.gather(value, index, 0), [0]))
+    assert _core.Executable(graph)(empty[0], none[0]) == 0
+
+
 def test_without_a_check_the_nearest_element_is_read():
     executable = _core.Executable(gathered("f32", 1, 0))
     value = np.array([5, 6, 7], np.float32)

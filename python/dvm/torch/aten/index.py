@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COMPUTED, lowers
 from dvm.torch.builder import Builder, Declined, Value
@@ -66,10 +65,6 @@ def indices(b: Builder, node: fx.Node, index: fx.Node, size: Any, *, negative: b
     raw = b.value(index)
     if raw.type not in ("i64", "i32", "i16", "i8", "u8"):
         raise Declined(f"its index is {raw.type}")
-    if not statically_known_true(size >= 1):
-        raise Declined(
-            "there may be nothing to pick from, of which the core's gather takes no part"
-        )
     value = b.cast(raw, "i64")
     count = b.size(size)
     if node.target is not aten._unsafe_index.Tensor:
