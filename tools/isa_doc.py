@@ -161,7 +161,7 @@ def page() -> str:
     lines += [
         "## Reductions",
         "",
-        "Each folds a tile into an accumulator that the program has set to the identity.",
+        "Each folds a tile into an accumulator: in an `each` section into what is there, in a `once` section afresh.",
         "",
         *table(
             ["Instruction", "Types", "Result", "Meaning", "NumPy"],
