@@ -133,10 +133,8 @@ class Graph:
         States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.
         """
 
-    def call(self, name: str, operands: Sequence[int]) -> int:
-        """Something the core lacks; its results are `result` values."""
-
-    def result(self, call: int, number: int, type: str, shape: Sequence[int | str]) -> int: ...
+    def concat(self, operands: Sequence[int], axis: int) -> int:
+        """The operands one behind the other along `axis`."""
 
     def output(self, value: int, order: Sequence[int] = ()) -> None:
         """
@@ -175,12 +173,12 @@ class Graph:
 def fuse(graph: Graph) -> dict[str, Any]:
     """
     How a graph is cut into kernels: "steps", a list of ("kernel", inputs, scalars, outputs, name),
-    ("view", value) and ("call", value), and "notes" on what was not fused.
+    ("view", value) and ("concat", value), and "notes" on what was not fused.
     """
 
 class Executable:
     """
-    A graph without calls, compiled once and run for any shapes. Called with its inputs and scalars
+    A graph, compiled once and run for any shapes. Called with its inputs and scalars
     in the order of their declaration; the results are tensors of the framework of the first input.
     Every result has memory of its own, also where it equals an input or is a view of one.
     """
@@ -198,7 +196,8 @@ class Executable:
 
     def explain(self) -> dict[str, Any]:
         """
-        The kernels, the steps in their order, why neighbours were not fused, and `stats`.
+        The kernels, the `concats` with the operands that are copied into them, the steps in their order, why neighbours
+        were not fused, and `stats`.
         """
 
     def programs(self, shapes: Sequence[Sequence[int]], scalars: Sequence[int] = ()) -> list[Program]:

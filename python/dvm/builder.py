@@ -6,6 +6,7 @@ What is written out here are loads and stores, views, reductions' arguments and,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +242,17 @@ class Builder(Composites, Indexing):
             if not isinstance(shape[one], int) or shape[one] != 1:
                 raise ValueError(f"[squeeze] axis {one} has the size {shape[one]}; 1 is wanted")
         return self._without(handle, axes)
+
+    def concat(self, values: Sequence[Operand], axis: int = 0) -> Handle:
+        """The values one behind the other along `axis`, in their common type. Each is computed where it lies in the
+        result."""
+        handles = [self._handle("concat", value) for value in values]
+        if not handles:
+            raise ValueError("[concat] no values came; one or more are wanted")
+        (along,) = self._axes("concat", handles[0], axis)
+        dtype = functools.reduce(element_types.promote, (handle.dtype for handle in handles))
+        nodes = [self.cast(handle, dtype).node() for handle in handles]
+        return Handle(self._trace, self._trace.graph.concat(nodes, along))
 
     # ---- shared by the above
 

@@ -105,6 +105,8 @@ class Evaluation:
                 picked = slice(start, start + shape[axis] * step, step)
                 sliced: Array = operands[0][(slice(None),) * axis + (picked,)]
                 return sliced
+            case "concat":
+                return np.concatenate(operands, node["axes"][0])
             case "gather":
                 return _gather(operands[0], operands[1], node["axes"][0])
             case kind:

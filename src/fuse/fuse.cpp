@@ -9,7 +9,7 @@
 namespace dvm {
 namespace {
 
-// Puts kernels, views and calls in an order in which each finds what it reads.
+// Puts kernels, views and joins in an order in which each finds what it reads.
 class Ordering {
  public:
   Ordering(const Graph& graph, const Grouping& grouping, Fusion& fusion)
@@ -18,9 +18,6 @@ class Ordering {
   }
 
   void run() {
-    for (Value value = 0; value < static_cast<Value>(graph_.nodes().size()); ++value) {
-      if (graph_.node(value).kind == NodeKind::kCall) visit(value);
-    }
     for (const Check& check : graph_.checks()) visit(check.condition);
     for (const Value value : graph_.outputs()) visit(value);
   }
@@ -33,7 +30,7 @@ class Ordering {
     if (group != Grouping::kNone) return visit_group(group);
     for (const Value operand : node.operands) visit(operand);
     if (is_view(node)) fusion_.steps.push_back({StepKind::kView, -1, value});
-    if (node.kind == NodeKind::kCall) fusion_.steps.push_back({StepKind::kCall, -1, value});
+    if (node.kind == NodeKind::kConcat) fusion_.steps.push_back({StepKind::kConcat, -1, value});
   }
 
   void visit_group(int group) {
@@ -55,6 +52,11 @@ class Ordering {
 };
 
 }  // namespace
+
+const char* name(StepKind kind) {
+  constexpr const char* kNames[] = {"kernel", "view", "concat"};
+  return kNames[static_cast<int>(kind)];
+}
 
 Fusion fuse(const Graph& graph) {
   const Grouping grouping(graph);

@@ -1,4 +1,4 @@
-// Fusion: cuts a Graph into Kernels, views and calls, in an order that respects their dependencies. Decided from
+// Fusion: cuts a Graph into Kernels, views and what joins tensors, in an order that respects their dependencies. Decided from
 // relationships between dimensions, never from their values.
 #pragma once
 
@@ -11,9 +11,11 @@ namespace dvm {
 
 enum class StepKind : std::uint8_t {
   kKernel,  // run kernels[index]
-  kView,    // value `value` is a view (permute, expand, reshape) of a tensor that exists
-  kCall,    // the frontend runs Graph node `value`
+  kView,    // value `value` is a view (permute, expand, reshape, slice) of a tensor that exists
+  kConcat,  // value `value` holds its operands, which are written where they lie in it or copied there
 };
+
+const char* name(StepKind kind);
 
 struct Step {
   StepKind kind;

@@ -74,7 +74,6 @@ void Grouping::find_users() {
   for (const Check& check : graph_.checks()) live_[check.condition] = output_[check.condition] = 1;
   for (Value value = static_cast<Value>(graph_.nodes().size()) - 1; value >= 0; --value) {
     const Node& node = graph_.node(value);
-    if (node.kind == NodeKind::kCall) live_[value] = 1;  // a call may have effects
     if (!live_[value]) continue;
     for (const Value operand : node.operands) live_[operand] = 1;
   }

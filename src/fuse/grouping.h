@@ -24,7 +24,7 @@ class Grouping {
   explicit Grouping(const Graph& graph);
 
   static constexpr int kNone = -1;
-  /// The group of a value, or kNone for tensors that exist (inputs, results of calls, opaque views) and leaves.
+  /// The group of a value, or kNone for tensors that exist (inputs, joined tensors, opaque views) and leaves.
   int group_of(Value value) const { return group_[value]; }
   const Group& group(int index) const { return groups_[index]; }
   /// The groups that are left, in the order of their first members.
@@ -37,7 +37,7 @@ class Grouping {
   /// The roots that a member reads, with their dimensions in axes of the member's group.
   std::vector<Root> reads(Value member) const;
 
-  /// Whether something outside `group` needs the value: a call, an output, an opaque view or another group.
+  /// Whether something outside `group` needs the value: a join, an output, an opaque view or another group.
   bool needed_outside(Value member) const;
   bool live(Value value) const { return live_[value]; }
   /// Users of a value, transparent views looked through.
@@ -78,7 +78,7 @@ class Grouping {
   std::vector<AxisMap> operand_axes_;  // per reduction: of its operand
   std::vector<std::vector<Value>> users_;
   std::vector<char> live_, output_,
-      outside_;  // outside_: used by a call, an output or an opaque view
+      outside_;  // outside_: used by a join, an output or an opaque view
   std::vector<std::string> notes_;
 
   // Of path_outside: what the search with this number has seen.

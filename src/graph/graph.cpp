@@ -43,8 +43,6 @@ void Graph::require(Value value, const char* where) const {
     fail(where, "value %" + std::to_string(value) + " is not in this graph of " +
                     std::to_string(nodes_.size()) + " nodes");
   }
-  if (nodes_[value].kind == NodeKind::kCall)
-    fail(where, "a call has no value of its own: take one of its results");
 }
 
 Value Graph::input(std::string name, Type type, std::vector<Dim> shape) {
@@ -325,21 +323,34 @@ void Graph::check(Value condition, std::string message) {
   checks_.push_back({condition, std::move(message)});
 }
 
-Value Graph::call(std::string name, std::vector<Value> operands) {
-  for (const Value v : operands) require(v, "call");
-  return add({.kind = NodeKind::kCall, .operands = std::move(operands), .name = std::move(name)});
-}
-
-Value Graph::result(Value call, int number, Type type, std::vector<Dim> shape) {
-  if (call < 0 || call >= static_cast<Value>(nodes_.size()) ||
-      nodes_[call].kind != NodeKind::kCall) {
-    fail("result", "value %" + std::to_string(call) + " is not a call");
+Value Graph::concat(std::vector<Value> operands, int axis) {
+  if (operands.empty()) fail("concat", "no operands came, one or more are wanted");
+  for (const Value v : operands) require(v, "concat");
+  const Type type = nodes_[operands[0]].type;
+  std::vector<Dim> shape = nodes_[operands[0]].shape;
+  axis = normalise_axis("concat", axis, shape.size());
+  for (std::size_t i = 1; i < operands.size(); ++i) {
+    const Node& next = nodes_[operands[i]];
+    if (next.type != type) {
+      fail("concat", "operands of the types " + std::string(info(type).text) + " and " +
+                         std::string(info(next.type).text) + " came, equal ones are wanted");
+    }
+    bool fits = next.shape.size() == shape.size();
+    for (std::size_t k = 0; fits && k < shape.size(); ++k) {
+      fits = static_cast<int>(k) == axis || equal("concat", shape[k], next.shape[k]);
+    }
+    if (!fits) {
+      fail("concat", "shapes " + shape_text(dims(), nodes_[operands[0]].shape) + " and " +
+                         shape_text(dims(), nodes_[operands[i]].shape) +
+                         " differ elsewhere than along axis " + std::to_string(axis));
+    }
+    shape[axis] = dims().binary(DimOp::kAdd, shape[axis], nodes_[operands[i]].shape[axis]);
   }
-  return add({.kind = NodeKind::kResult,
+  return add({.kind = NodeKind::kConcat,
               .type = type,
-              .operands = {call},
+              .operands = std::move(operands),
               .shape = std::move(shape),
-              .axes = {number}});
+              .axes = {axis}});
 }
 
 void Graph::output(Value value, MemoryOrder order) {

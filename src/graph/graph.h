@@ -28,8 +28,7 @@ enum class NodeKind : std::uint8_t {
   kReshape,      // same elements in `shape`
   kSlice,        // every axes[1]-th element of axis axes[0], from `dim` on
   kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
-  kCall,         // what the core lacks, done by the frontend; results are kResult nodes
-  kResult,       // result number axes[0] of a call
+  kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
 };
 
 struct Node {
@@ -41,7 +40,7 @@ struct Node {
   std::vector<int> axes = {};
   std::uint64_t bits = 0;  // kConstant: the value, in the compute type of `type`
   Dim dim = -1;            // kSize, kSlice
-  std::string name = {};   // inputs, scalars, calls
+  std::string name = {};   // inputs, scalars
 };
 
 /// The order of an output's axes in memory, outermost first; empty means contiguous as indexed.
@@ -79,8 +78,8 @@ class Graph {
   Value gather(Value value, Value index, int axis);
   /// States that `condition`, one bool, holds. A call for which it does not is an error with this message.
   void check(Value condition, std::string message);
-  Value call(std::string name, std::vector<Value> operands);
-  Value result(Value call, int number, Type type, std::vector<Dim> shape);
+  /// The operands one behind the other along `axis`; all other axes are equal.
+  Value concat(std::vector<Value> operands, int axis);
   void output(Value value, MemoryOrder order = {});
   /// States what the caller knows of dimensions; a call whose sizes break it is refused. Throws when it contradicts
   /// what is known already.

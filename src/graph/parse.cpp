@@ -62,11 +62,11 @@ class GraphParser {
     expect("=");
     const std::string operation = word();
     Call call;
-    if (operation == "input" || operation == "scalar" || operation == "call") call.name = word();
+    if (operation == "input" || operation == "scalar") call.name = word();
     if (accept("(")) arguments(operation, call);
     if (accept(":")) type(call);
     const Value value = build(operation, call);
-    if (operation != "call") check_shape(value, call);
+    check_shape(value, call);
     if (!values_.emplace(name, value).second) fail("%" + name + " is defined twice");
   }
 
@@ -142,9 +142,8 @@ class GraphParser {
     if (operation == "constant") return constant(call);
     if (operation == "size") return g.size(g.dims().parse(call.literal), call.type);
     if (operation == "iota") return g.iota(call.shape, axis(call));
-    if (operation == "call") return g.call(call.name, call.operands);
     if (call.operands.empty()) fail("\"" + operation + "\" wants operands");
-    if (operation == "result") return g.result(call.operands[0], axis(call), call.type, call.shape);
+    if (operation == "concat") return g.concat(call.operands, axis(call));
     if (operation == "cast") return g.cast(call.operands[0], call.type);
     if (operation == "permute") return g.permute(call.operands[0], call.axes);
     if (operation == "expand") return g.expand(call.operands[0], call.shape);

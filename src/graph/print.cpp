@@ -74,10 +74,8 @@ std::string operation_text(const Graph& graph, const Node& node) {
              ")";
     case NodeKind::kGather:
       return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
-    case NodeKind::kCall:
-      return "call " + node.name + "(" + operands + ")";
-    case NodeKind::kResult:
-      return "result(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kConcat:
+      return "concat(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }
   return "";
 }
@@ -112,9 +110,8 @@ std::string print(const Graph& graph) {
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
     facts_until(i);
     const Node& node = graph.nodes()[i];
-    text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node);
-    if (node.kind != NodeKind::kCall) text += " : " + type_text(graph, node);
-    text += "\n";
+    text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node) + " : " +
+            type_text(graph, node) + "\n";
   }
   facts_until(graph.nodes().size());
   for (const Check& check : graph.checks())

@@ -113,21 +113,41 @@ nb::dict kernel_object(const Graph& graph, const Kernel& kernel) {
   return dict;
 }
 
+// A concat, and which of its operands are copied into it: the others are made where they lie in it.
+nb::dict concat_object(const Flow& flow, Value value) {
+  const Node& node = flow.graph.node(value);
+  const FlowTensor& whole = flow.tensors[flow.tensor_of(value)];
+  nb::list copied;
+  for (std::size_t i = 0; i < whole.parts.size(); ++i) {
+    if (whole.parts[i].written < 0) copied.append(node.operands[i]);
+  }
+  nb::dict dict;
+  dict["value"] = value;
+  dict["type"] = text(info(node.type).text);
+  dict["shape"] = shape_object(flow.graph.dims(), node.shape);
+  dict["operands"] = node.operands;
+  dict["copied"] = copied;
+  return dict;
+}
+
 nb::dict explain(const Callable& self) {
-  const Graph& graph = self.executable.graph();
-  const Fusion& fusion = self.executable.fusion();
-  nb::list kernels, steps;
+  const Flow& flow = self.executable.flow();
+  const Graph& graph = flow.graph;
+  const Fusion& fusion = flow.fusion;
+  nb::list kernels, concats, steps;
   for (const Kernel& kernel : fusion.kernels) kernels.append(kernel_object(graph, kernel));
   for (const Step& step : fusion.steps) {
     if (step.kind == StepKind::kKernel) {
       steps.append(nb::make_tuple("kernel", step.index));
     } else {
-      steps.append(nb::make_tuple("view", step.value));
+      steps.append(nb::make_tuple(name(step.kind), step.value));
+      if (step.kind == StepKind::kConcat) concats.append(concat_object(flow, step.value));
     }
   }
   nb::dict dict;
   dict["graph"] = graph.name();
   dict["kernels"] = kernels;
+  dict["concats"] = concats;
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;
   dict["stats"] = statistics(self);
@@ -141,7 +161,7 @@ PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_slot)}, {0, nul
 void bind_executable(nb::module_& module) {
   nb::class_<Callable>(
       module, "Executable", nb::type_slots(slots),
-      "A graph without calls, compiled once and run for any shapes. Called with its inputs and "
+      "A graph, compiled once and run for any shapes. Called with its inputs and "
       "scalars\n"
       "in the order of their declaration; the results are tensors of the framework of the first "
       "input.\n"
@@ -159,7 +179,10 @@ void bind_executable(nb::module_& module) {
           "`cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor "
           "comes in.")
       .def("explain", &explain, nb::sig("def explain(self) -> dict[str, typing.Any]"),
-           "The kernels, the steps in their order, why neighbours were not fused, and `stats`.")
+           "The kernels, the `concats` with the operands that are copied into them, the steps in "
+           "their "
+           "order, why neighbours\n"
+           "were not fused, and `stats`.")
       .def(
           "programs", &programs, "shapes"_a, "scalars"_a = std::vector<std::int64_t>{},
           nb::sig(

@@ -1,4 +1,4 @@
-// `Graph`, and what can be asked about one: how it is fused, how calls cut it.
+// `Graph`, and what can be asked about one: how it is fused.
 #include "graph/graph.h"
 
 #include <nanobind/stl/optional.h>
@@ -48,10 +48,8 @@ const char* kind_name(NodeKind kind) {
       return "slice";
     case NodeKind::kGather:
       return "gather";
-    case NodeKind::kCall:
-      return "call";
-    case NodeKind::kResult:
-      return "result";
+    case NodeKind::kConcat:
+      return "concat";
   }
   return "";
 }
@@ -126,7 +124,7 @@ nb::dict fuse_object(const Graph& graph) {
       for (const KernelOutput& output : kernel.outputs) outputs.append(output.value);
       steps.append(nb::make_tuple("kernel", inputs, kernel.scalars, outputs, kernel.name));
     } else {
-      steps.append(nb::make_tuple(step.kind == StepKind::kView ? "view" : "call", step.value));
+      steps.append(nb::make_tuple(name(step.kind), step.value));
     }
   }
   nb::dict dict;
@@ -247,16 +245,8 @@ void bind_graph(nb::module_& module) {
       .def("check", &Graph::check, "condition"_a, "message"_a,
            "States that `condition`, one bool, holds. A call for which it does not raises "
            "IndexError with this message.")
-      .def("call", &Graph::call, "name"_a, "operands"_a,
-           "Something the core lacks; its results are `result` values.")
-      .def(
-          "result",
-          [](Graph& g, Value call, int number, const std::string& type, nb::handle shape) {
-            return g.result(call, number, parse_type(type, "result"), parse_shape(g.dims(), shape));
-          },
-          "call"_a, "number"_a, "type"_a, "shape"_a,
-          nb::sig("def result(self, call: int, number: int, type: str, shape: "
-                  "collections.abc.Sequence[int | str]) -> int"))
+      .def("concat", &Graph::concat, "operands"_a, "axis"_a,
+           "The operands one behind the other along `axis`.")
       .def(
           "output",
           [](Graph& g, Value value, MemoryOrder order) { g.output(value, std::move(order)); },
@@ -289,7 +279,7 @@ void bind_graph(nb::module_& module) {
              nb::sig("def fuse(graph: Graph) -> dict[str, typing.Any]"),
              "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, "
              "outputs, name),\n"
-             "(\"view\", value) and (\"call\", value), and \"notes\" on what was not fused.");
+             "(\"view\", value) and (\"concat\", value), and \"notes\" on what was not fused.");
 }
 
 }  // namespace dvm::python

@@ -30,7 +30,7 @@ Binding::Binding(const Graph& graph, const Fusion& fusion) : graph_(&graph) {
     }
   }
   for (const Step& step : fusion.steps) {
-    if (step.kind != StepKind::kView) continue;
+    if (step.kind == StepKind::kKernel) continue;
     const Node& view = graph.node(step.value);
     for (const Dim dim : view.shape) require(values, dim, "%" + std::to_string(step.value));
     if (view.kind == NodeKind::kSlice) require(values, view.dim, "%" + std::to_string(step.value));

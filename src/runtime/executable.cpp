@@ -122,7 +122,6 @@ BuildTime Executable::last_build_time() const {
   return state_->build_time;
 }
 
-const Graph& Executable::graph() const { return state_->flow.graph; }
-const Fusion& Executable::fusion() const { return state_->flow.fusion; }
+const Flow& Executable::flow() const { return state_->flow; }
 
 }  // namespace dvm

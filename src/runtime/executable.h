@@ -1,4 +1,4 @@
-// Executable: a Graph without calls, compiled once and run for any shapes. For each tuple of input shapes it keeps
+// Executable: a Graph compiled once and run for any shapes. For each tuple of input shapes it keeps
 // a LaunchPlan (launch_plan.h); a repeated shape costs one look-up and the launches.
 #pragma once
 
@@ -9,6 +9,7 @@
 
 #include "fuse/fuse.h"
 #include "graph/graph.h"
+#include "runtime/flow.h"
 #include "runtime/launch_plan.h"
 #include "runtime/plan_cache.h"
 
@@ -16,7 +17,7 @@ namespace dvm {
 
 class Executable {
  public:
-  /// Throws std::invalid_argument if the Graph has calls, no output, or a dimension that follows from no input.
+  /// Throws std::invalid_argument if the Graph has no output, or a dimension that follows from no input.
   explicit Executable(Graph graph, std::size_t cache_bytes = 16 << 20);
   ~Executable();
 
@@ -43,8 +44,8 @@ class Executable {
   /// Of the plan that was made last.
   BuildTime last_build_time() const;
 
-  const Graph& graph() const;
-  const Fusion& fusion() const;
+  const Flow& flow() const;
+  const Graph& graph() const { return flow().graph; }
 
  private:
   struct State;

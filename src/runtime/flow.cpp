@@ -6,32 +6,22 @@
 namespace dvm {
 namespace {
 
-void check_callable(const Graph& graph) {
-  for (const Node& node : graph.nodes()) {
-    if (node.kind == NodeKind::kCall) {
-      throw std::invalid_argument("[" + graph.name() + "] has a call to " + node.name +
-                                  ": an Executable runs graphs without calls");
-    }
-  }
+const Graph& with_outputs(const Graph& graph) {
   if (graph.outputs().empty()) throw std::invalid_argument("[" + graph.name() + "] has no outputs");
-}
-
-Fusion checked_fuse(const Graph& graph) {
-  check_callable(graph);
-  return fuse(graph);
+  return graph;
 }
 
 }  // namespace
 
 Flow::Flow(Graph source)
-    : graph(std::move(source)), fusion(checked_fuse(graph)), binding(graph, fusion) {
+    : graph(std::move(source)), fusion(fuse(with_outputs(graph))), binding(graph, fusion) {
   tensor_of_value.assign(graph.nodes().size(), -1);
   scalar_of_value.assign(graph.nodes().size(), -1);
-  std::vector<bool> computed;  // written by a Kernel, by tensor
-  const auto add = [&](Value value, int viewed, bool by_kernel) {
+  std::vector<bool> made;  // by tensor: a Kernel's or a concat, whose memory is ours to choose
+  const auto add = [&](Value value, int viewed, bool is_made) {
     tensor_of_value[value] = static_cast<int>(tensors.size());
     tensors.push_back({.value = value, .viewed = viewed});
-    computed.push_back(by_kernel);
+    made.push_back(is_made);
   };
   const auto use = [&](Value value, int step) {
     const int tensor = tensor_of_value[value];
@@ -48,6 +38,12 @@ Flow::Flow(Graph source)
     const Step& at = fusion.steps[step];
     if (at.kind == StepKind::kView) {
       add(at.value, use(graph.node(at.value).operands[0], step), false);
+    } else if (at.kind == StepKind::kConcat) {
+      std::vector<Target> parts;
+      for (const Value operand : graph.node(at.value).operands)
+        parts.push_back({use(operand, step)});
+      add(at.value, -1, true);
+      tensors.back().parts = std::move(parts);
     } else {
       for (const KernelInput& input : fusion.kernels[at.index].inputs) use(input.value, step);
       for (const KernelOutput& output : fusion.kernels[at.index].outputs)
@@ -58,19 +54,30 @@ Flow::Flow(Graph source)
   for (const Check& check : graph.checks())
     use(check.condition, static_cast<int>(fusion.steps.size()));
 
-  // Values that are outputs themselves come before views of them: only one can be written in place.
+  // One Target each is made in place. Values that are outputs themselves come before views of them, and outputs
+  // before parts.
   std::vector<bool> taken(tensors.size());
+  const auto make_in_place = [&](Target& target) {
+    int root = target.tensor;
+    while (tensors[root].viewed >= 0) root = tensors[root].viewed;
+    if (!made[root] || taken[root]) return;
+    taken[root] = true;
+    target.written = root;
+  };
   outputs.resize(graph.outputs().size());
+  for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i].tensor = use(graph.outputs()[i], 0);
   for (const bool views : {false, true}) {
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const int tensor = use(graph.outputs()[i], 0);
-      outputs[i].tensor = tensor;
-      if ((tensors[tensor].viewed >= 0) != views) continue;
-      int root = tensor;
-      while (tensors[root].viewed >= 0) root = tensors[root].viewed;
-      if (!computed[root] || taken[root]) continue;
-      taken[root] = true;
-      outputs[i].written = root;
+    for (Target& output : outputs) {
+      if ((tensors[output.tensor].viewed >= 0) == views) make_in_place(output);
+    }
+  }
+  for (std::size_t whole = 0; whole < tensors.size(); ++whole) {
+    for (std::size_t part = 0; part < tensors[whole].parts.size(); ++part) {
+      Target& target = tensors[whole].parts[part];
+      make_in_place(target);
+      if (target.written < 0) continue;
+      tensors[target.written].whole = static_cast<int>(whole);
+      tensors[target.written].part = static_cast<int>(part);
     }
   }
 }

@@ -12,20 +12,23 @@
 
 namespace dvm {
 
-/// A value that exists in memory: an input, what a Kernel writes, or a view of either.
+/// Memory with a place of its own for a tensor: an output, or the part of a concat that an operand becomes.
+struct Target {
+  int tensor = -1;  // whose elements it gets
+  /// The tensor that is made in this memory, which `tensor` is a view of (or the same); -1 if the elements have to be
+  /// copied: inputs, and what is made in another Target.
+  int written = -1;
+};
+
+/// A value that exists in memory: an input, what a Kernel writes, a concat, or a view of one of these.
 struct FlowTensor {
   Value value = -1;
   int viewed = -1;  // the tensor that this one is a view of
-  int last_step =
-      0;  // the last step that reads it; the number of steps if an output is copied from it
-};
-
-/// How an output gets its elements.
-struct FlowOutput {
-  int tensor = -1;
-  /// The tensor whose Kernel writes into the output's memory, which `tensor` is a view of (or the same); -1 if the
-  /// elements have to be copied: inputs, and values that are an output already.
-  int written = -1;
+  /// The last step that reads it; the number of steps if an output is copied from it.
+  int last_step = 0;
+  std::vector<Target> parts = {};  // of a concat
+  /// The concat whose memory it is made in, and as which of its parts.
+  int whole = -1, part = -1;
 };
 
 struct Flow {
@@ -39,7 +42,7 @@ struct Flow {
   Fusion fusion;
   Binding binding;
   std::vector<FlowTensor> tensors;  // the inputs first, in their order
-  std::vector<FlowOutput> outputs;
+  std::vector<Target> outputs;
   std::vector<int> tensor_of_value;  // -1 for values that live in registers only
   std::vector<int> scalar_of_value;  // -1 for values that are no scalars
 };

@@ -8,7 +8,6 @@
 
 #include "cpu/dispatch.h"
 #include "isa/encode.h"
-#include "runtime/arena.h"
 #include "schedule/schedule.h"
 
 namespace dvm {
@@ -51,64 +50,34 @@ class Planner {
           std::vector<Program>* programs)
       : flow_(flow),
         values_(flow.binding.bind(inputs, scalars)),
-        tensors_(flow.tensors.size()),
+        placement_(flow, values_),
         programs_(programs) {
-    take_inputs(inputs);
+    placement_.take_inputs(inputs);
     place_outputs(results);
     const std::vector<Step>& steps = flow.fusion.steps;
     for (step_ = 0; step_ < static_cast<int>(steps.size()); ++step_) {
-      if (steps[step_].kind == StepKind::kView) {
-        view(flow.tensor_of(steps[step_].value));
-      } else {
-        kernel(steps[step_].index);
+      switch (steps[step_].kind) {
+        case StepKind::kKernel:
+          kernel(steps[step_].index);
+          break;
+        case StepKind::kView:
+          view(flow.tensor_of(steps[step_].value));
+          break;
+        case StepKind::kConcat:
+          concat(flow.tensor_of(steps[step_].value));
+          break;
       }
     }
     copy_outputs();
     note_checks();
-    place_blocks();
+    settle();
     plan_.build_time.bind_us += watch_.lap();
   }
 
   LaunchPlan take() { return std::move(plan_); }
 
  private:
-  struct Tensor {
-    Place place;  // kArena: `index` is the number of the block until place_blocks
-    Layout layout;
-    bool placed = false;
-  };
-
   const Graph& graph() const { return flow_.graph; }
-
-  std::span<const std::int64_t> sizes_of(Value value) {
-    const std::vector<Dim>& shape = graph().node(value).shape;
-    if (shape.size() > kMaxRank)
-      throw std::invalid_argument("[" + graph().name() + "] more than 16 dimensions");
-    for (std::size_t i = 0; i < shape.size(); ++i) sizes_[i] = extent(shape[i]);
-    return {sizes_, shape.size()};
-  }
-
-  std::int64_t extent(Dim dim) const {
-    const std::int64_t value = values_.get(dim);
-    if (value < 0) {
-      throw std::invalid_argument("[" + graph().name() + "] dimension " + graph().dims().text(dim) +
-                                  " would be negative for these inputs");
-    }
-    return value;
-  }
-
-  void take_inputs(std::span<const TensorView> inputs) {
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      Tensor& tensor = tensors_[i];
-      tensor.place = {Place::kInput, static_cast<std::int32_t>(i), 0};
-      tensor.placed = true;
-      tensor.layout.rank = inputs[i].rank;
-      for (int k = 0; k < inputs[i].rank; ++k) {
-        tensor.layout.sizes[k] = inputs[i].sizes[k];
-        tensor.layout.strides[k] = inputs[i].strides[k];
-      }
-    }
-  }
 
   void place_outputs(std::span<const TensorView> results) {
     plan_.outputs.resize(flow_.outputs.size());
@@ -116,112 +85,40 @@ class Planner {
       OutputPlan& output = plan_.outputs[i];
       const Value value = graph().outputs()[i];
       output.type = graph().node(value).type;
-      output.layout = dense(sizes_of(value), bytes(output.type), graph().orders()[i]);
+      output.layout = dense(placement_.sizes_of(value), bytes(output.type), graph().orders()[i]);
       if (!results.empty()) {
         for (int k = 0; k < output.layout.rank; ++k)
           output.layout.strides[k] = results[i].strides[k];
       }
       output.dense = output.layout.contiguous(bytes(output.type));
-      if (flow_.outputs[i].written < 0) continue;
-      const std::optional<Layout> layout =
-          written_layout(flow_.outputs[i], output.layout, bytes(output.type));
-      if (!layout) continue;
-      tensors_[flow_.outputs[i].written] = {
-          {Place::kOutput, static_cast<std::int32_t>(i), 0}, *layout, true};
+      placement_.place_output(i, output.layout);
     }
   }
 
-  // The layout that gives the view `output.tensor` of the tensor a Kernel writes the layout `wanted`.
-  std::optional<Layout> written_layout(const FlowOutput& output, const Layout& wanted,
-                                       std::int64_t element_bytes) {
-    std::optional<Layout> layout = wanted;
-    for (int at = output.tensor; at != output.written; at = flow_.tensors[at].viewed) {
-      const Node& node = graph().node(flow_.tensors[at].value);
-      if (node.kind == NodeKind::kSlice) return std::nullopt;  // what is written is larger
-      const std::span<const std::int64_t> sizes = sizes_of(node.operands[0]);
-      if (node.kind == NodeKind::kPermute) {
-        Layout before = *layout;
-        for (int k = 0; k < layout->rank; ++k) {
-          before.sizes[node.axes[k]] = layout->sizes[k];
-          before.strides[node.axes[k]] = layout->strides[k];
-        }
-        layout = before;
-      } else {
-        std::int64_t count = 1;
-        for (const std::int64_t size : sizes) count *= size;
-        if (count != layout->elements()) return std::nullopt;  // an expansion repeats elements
-        layout = reshape(*layout, sizes, element_bytes);
-        if (!layout) return std::nullopt;
-      }
+  void view(int tensor) {
+    if (placement_.view(tensor)) return;
+    const PlacedTensor& from = placement_.at(flow_.tensors[tensor].viewed);
+    const Value value = flow_.tensors[tensor].value;
+    const Type type = graph().node(value).type;
+    PlacedTensor whole;
+    whole.place = placement_.scratch(from.layout.elements() * bytes(type), step_);
+    whole.placed = true;
+    whole.layout =
+        dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)}, bytes(type));
+    copy(type, from, whole);
+    whole.layout = dense(placement_.sizes_of(value), bytes(type));
+    placement_.keep(whole.place, flow_.tensors[tensor].last_step);
+    placement_.put(tensor, whole);
+  }
+
+  void concat(int tensor) {
+    (void)placement_.make(tensor, step_);
+    const FlowTensor& whole = flow_.tensors[tensor];
+    for (std::size_t i = 0; i < whole.parts.size(); ++i) {
+      if (placement_.is_in_place(tensor, i)) continue;
+      copy(graph().node(whole.value).type, placement_.at(whole.parts[i].tensor),
+           placement_.part(tensor, i));
     }
-    return layout;
-  }
-
-  void view(int number) {
-    const Node& node = graph().node(flow_.tensors[number].value);
-    const Tensor& from = tensors_[flow_.tensors[number].viewed];
-    Tensor& to = tensors_[number];
-    to.place = from.place;
-    if (node.kind == NodeKind::kPermute) {
-      to.layout = permute(from.layout, node.axes);
-    } else if (node.kind == NodeKind::kExpand) {
-      to.layout = expand(from.layout, sizes_of(flow_.tensors[number].value));
-    } else if (node.kind == NodeKind::kSlice) {
-      slice(node, from.layout, to);
-    } else {
-      const std::span<const std::int64_t> sizes = sizes_of(flow_.tensors[number].value);
-      check_reshape(from.layout, sizes);
-      const std::optional<Layout> layout = reshape(from.layout, sizes, bytes(node.type));
-      if (layout) {
-        to.layout = *layout;
-      } else {
-        Tensor whole;
-        whole.place = arena(from.layout.elements() * bytes(node.type));
-        whole.layout = dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)},
-                             bytes(node.type));
-        copy(node.type, from.place, from.layout, whole.place, whole.layout);
-        to.place = whole.place;
-        to.layout = dense(sizes, bytes(node.type));
-      }
-    }
-    keep(to.place, flow_.tensors[number].last_step);
-    to.placed = true;
-  }
-
-  void slice(const Node& node, const Layout& from, Tensor& to) const {
-    const int axis = node.axes[0];
-    const std::int64_t start = extent(node.dim), length = extent(node.shape[axis]);
-    const std::int64_t step = node.axes[1], size = from.sizes[axis];
-    if (length > 0 && start + (length - 1) * step >= size) {
-      throw std::invalid_argument("[" + graph().name() + "] a slice of " + std::to_string(length) +
-                                  " elements from " + std::to_string(start) + " on, in steps of " +
-                                  std::to_string(step) + ", leaves axis " + std::to_string(axis) +
-                                  " of " + std::to_string(size) + " elements");
-    }
-    to.layout = from;
-    to.layout.sizes[axis] = length;
-    to.layout.strides[axis] = from.strides[axis] * step;
-    if (length > 0) to.place.offset += start * from.strides[axis];
-  }
-
-  void check_reshape(const Layout& from, std::span<const std::int64_t> sizes) const {
-    std::int64_t count = 1;
-    for (const std::int64_t size : sizes) count *= size;
-    if (count == from.elements()) return;
-    const auto list = [](std::span<const std::int64_t> of) {
-      std::string text = "[";
-      for (std::size_t i = 0; i < of.size(); ++i) text += (i ? ", " : "") + std::to_string(of[i]);
-      return text + "]";
-    };
-    throw std::invalid_argument("[" + graph().name() + "] cannot reshape " +
-                                list({from.sizes, static_cast<std::size_t>(from.rank)}) + " to " +
-                                list(sizes));
-  }
-
-  Place arena(std::int64_t size) { return {Place::kArena, blocks_.add(size, step_), 0}; }
-
-  void keep(const Place& place, int step) {
-    if (place.kind == Place::kArena) blocks_.use(place.index, step);
   }
 
   void kernel(int number) {
@@ -229,7 +126,8 @@ class Planner {
     const std::size_t axes = kernel.axes.size();
     shape_.extents.resize(axes);
     std::int64_t positions = 1;
-    for (std::size_t k = 0; k < axes; ++k) positions *= shape_.extents[k] = extent(kernel.axes[k]);
+    for (std::size_t k = 0; k < axes; ++k)
+      positions *= shape_.extents[k] = placement_.extent(kernel.axes[k]);
     shape_.sizes.clear();
     for (const Term& term : kernel.terms) {
       if (term.kind == TermKind::kSize) shape_.sizes.push_back(values_.get(term.dim));
@@ -237,7 +135,7 @@ class Planner {
     shape_.input_strides.resize(kernel.inputs.size());
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       const KernelInput& input = kernel.inputs[i];
-      fill_strides(shape_.input_strides[i], tensors_[flow_.tensor_of(input.value)].layout,
+      fill_strides(shape_.input_strides[i], placement_.at(flow_.tensor_of(input.value)).layout,
                    input.dim_of_axis);
     }
     pick(kernel, positions);
@@ -245,14 +143,7 @@ class Planner {
     shape_.output_strides.resize(kernel.outputs.size());
     for (std::size_t i = 0; i < kernel.outputs.size(); ++i) {
       const KernelOutput& output = kernel.outputs[i];
-      const int at = flow_.tensor_of(output.value);
-      Tensor& tensor = tensors_[at];
-      if (!tensor.placed) {
-        tensor.layout = dense(sizes_of(output.value), bytes(output.type));
-        tensor.place = arena(tensor.layout.elements() * bytes(output.type));
-        keep(tensor.place, flow_.tensors[at].last_step);
-        tensor.placed = true;
-      }
+      const PlacedTensor& tensor = placement_.make(flow_.tensor_of(output.value), step_);
       empty = empty && tensor.layout.elements() == 0;
       fill_strides(shape_.output_strides[i], tensor.layout, output.dim_of_axis);
     }
@@ -261,9 +152,9 @@ class Planner {
 
     std::vector<Place> inputs, outputs;
     for (const KernelInput& input : kernel.inputs)
-      inputs.push_back(tensors_[flow_.tensor_of(input.value)].place);
+      inputs.push_back(placement_.at(flow_.tensor_of(input.value)).place);
     for (const KernelOutput& output : kernel.outputs)
-      outputs.push_back(tensors_[flow_.tensor_of(output.value)].place);
+      outputs.push_back(placement_.at(flow_.tensor_of(output.value)).place);
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
     launch(kernel, number, inputs, outputs, scalars);
@@ -282,19 +173,19 @@ class Planner {
     }
   }
 
-  void copy(Type type, const Place& from, const Layout& source, const Place& to,
-            const Layout& target) {
-    if (source.elements() == 0) return;
-    const Kernel kernel = copy_kernel(type, source.rank);
-    shape_.extents.assign(source.sizes, source.sizes + source.rank);
+  void copy(Type type, const PlacedTensor& from, const PlacedTensor& to) {
+    if (from.layout.elements() == 0) return;
+    const Kernel kernel = copy_kernel(type, from.layout.rank);
+    shape_.extents.assign(from.layout.sizes, from.layout.sizes + from.layout.rank);
     shape_.sizes.clear();
+    shape_.picked.clear();
     shape_.input_strides.resize(1);
     shape_.output_strides.resize(1);
-    fill_strides(shape_.input_strides[0], source, kernel.inputs[0].dim_of_axis);
-    fill_strides(shape_.output_strides[0], target, kernel.outputs[0].dim_of_axis);
-    plan_.work += source.elements();
-    keep(from, step_);
-    launch(kernel, -1, {&from, 1}, {&to, 1}, {});
+    fill_strides(shape_.input_strides[0], from.layout, kernel.inputs[0].dim_of_axis);
+    fill_strides(shape_.output_strides[0], to.layout, kernel.outputs[0].dim_of_axis);
+    plan_.work += from.layout.elements();
+    placement_.keep(from.place, step_);
+    launch(kernel, -1, {&from.place, 1}, {&to.place, 1}, {});
   }
 
   void launch(const Kernel& kernel, int number, std::span<const Place> inputs,
@@ -302,8 +193,9 @@ class Planner {
     plan_.build_time.bind_us += watch_.lap();
     Scheduled scheduled = schedule(kernel, shape_);
     plan_.build_time.schedule_us += watch_.lap();
-    const Place workspace =
-        scheduled.workspace_bytes > 0 ? arena(scheduled.workspace_bytes) : Place{};
+    const Place workspace = scheduled.workspace_bytes > 0
+                                ? placement_.scratch(scheduled.workspace_bytes, step_)
+                                : Place{};
     for (Stage& stage : scheduled.stages) {
       Launch& launch = plan_.launches.emplace_back();
       launch.kernel = number;
@@ -330,7 +222,7 @@ class Planner {
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       const KernelInput& input = kernel.inputs[i];
       if (input.picked < 0) continue;
-      const Layout& layout = tensors_[flow_.tensor_of(input.value)].layout;
+      const Layout& layout = placement_.at(flow_.tensor_of(input.value)).layout;
       shape_.picked.resize(kernel.inputs.size());
       const std::int64_t size = layout.sizes[input.picked];
       shape_.picked[i] = {size, size == 0 ? 0 : layout.strides[input.picked]};
@@ -343,42 +235,35 @@ class Planner {
 
   void note_checks() {
     for (const Check& check : graph().checks())
-      plan_.checks.push_back(tensors_[flow_.tensor_of(check.condition)].place);
+      plan_.checks.push_back(placement_.at(flow_.tensor_of(check.condition)).place);
   }
 
   void copy_outputs() {
     for (std::size_t i = 0; i < flow_.outputs.size(); ++i) {
-      const Place place{Place::kOutput, static_cast<std::int32_t>(i), 0};
-      const Tensor& from = tensors_[flow_.outputs[i].tensor];
-      if (from.place.kind == place.kind && from.place.index == place.index) continue;
-      copy(plan_.outputs[i].type, from.place, from.layout, place, plan_.outputs[i].layout);
+      const PlacedTensor& from = placement_.at(flow_.outputs[i].tensor);
+      const PlacedTensor to{
+          {Place::kOutput, static_cast<std::int32_t>(i), 0}, plan_.outputs[i].layout, true};
+      if (from.place.kind == to.place.kind && from.place.index == to.place.index) continue;
+      copy(plan_.outputs[i].type, from, to);
     }
   }
 
-  void place_blocks() {
-    plan_.arena_bytes = blocks_.assign();
+  void settle() {
+    plan_.arena_bytes = placement_.assign();
     for (Launch& launch : plan_.launches) {
-      for (Place& place : launch.arguments) settle(place);
+      for (Place& place : launch.arguments) placement_.settle(place);
     }
-    for (Place& place : plan_.checks) settle(place);
-  }
-
-  void settle(Place& place) const {
-    if (place.kind != Place::kArena) return;
-    place.offset += blocks_.offset(place.index);
-    place.index = 0;
+    for (Place& place : plan_.checks) placement_.settle(place);
   }
 
   Stopwatch watch_;
   const Flow& flow_;
   DimValues values_;
-  std::vector<Tensor> tensors_;
+  Placement placement_;
   std::vector<Program>* programs_;
-  ArenaLayout blocks_;
   KernelShape shape_;
   LaunchPlan plan_;
   int step_ = 0;
-  std::int64_t sizes_[kMaxRank];
 };
 
 }  // namespace

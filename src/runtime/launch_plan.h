@@ -11,15 +11,9 @@
 #include "runtime/binding.h"
 #include "runtime/flow.h"
 #include "runtime/layout.h"
+#include "runtime/placement.h"
 
 namespace dvm {
-
-/// An address relative to something that only the call knows.
-struct Place {
-  enum Kind : std::uint8_t { kInput, kOutput, kArena } kind = kInput;
-  std::int32_t index = 0;   // kInput, kOutput: number within the Graph
-  std::int64_t offset = 0;  // bytes
-};
 
 struct Launch {
   std::vector<std::uint64_t> words;   // the encoded Program

@@ -183,6 +183,7 @@ class RandomGraph:
             self._jump,
             self._compare,
             self._position,
+            self._concat,
             self._scalar,
         )
         self.choose.pick(kinds + more)()
@@ -303,6 +304,28 @@ class RandomGraph:
             value = self.graph.reshape(known.value, ["*".join(map(str, [1, *shape]))])
         self._keep(value, known.exact)
 
+    def _concat(self) -> None:
+        """Values that differ along one axis at most, sometimes the same twice."""
+        known = self._recent()
+        shape = self._shape(known)
+        if not shape:
+            return
+        axis = self.choose.integer(0, len(shape) - 1)
+        fitting = [
+            other
+            for other in self.values
+            if self._type(other) == self._type(known)
+            and len(self._shape(other)) == len(shape)
+            and all(
+                a == b
+                for k, (a, b) in enumerate(zip(self._shape(other), shape, strict=True))
+                if k != axis
+            )
+        ]
+        parts = [known, *(self.choose.pick(fitting) for _ in range(self.choose.integer(1, 2)))]
+        value = self.graph.concat([part.value for part in parts], axis)
+        self._keep(value, all(part.exact for part in parts))
+
     def _select(self) -> None:
         left, right = self._pair()
         flags = [k for k in self.values if self._type(k) == "bool" and k.exact]
@@ -331,7 +354,13 @@ class RandomGraph:
         if self._kind(known) is Kind.BOOL:
             self._keep(self.graph.elementwise("logical_not", [known.value]), True)
         elif self.choose.chance(70) or not self._shape(known):
-            self._keep(self.graph.elementwise(self.choose.pick(JUMPING), [known.value]), True)
+            value, name = known.value, self.choose.pick(JUMPING)
+            if name == "signbit" and self._kind(known) is Kind.FLOAT:
+                # Of 0 and -0 the larger is either: what is left has no -0.
+                value = self.graph.elementwise(
+                    "add", [value, self.graph.constant(0.0, self._type(known))]
+                )
+            self._keep(self.graph.elementwise(name, [value]), True)
         else:
             self.not_empty = True
             axis = self.choose.integer(0, len(self._shape(known)) - 1)

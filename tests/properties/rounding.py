@@ -52,7 +52,8 @@ def _propagated(node: dict[str, Any], came: list[float], sizes: list[float], tot
     if node["kind"] == "reduce":
         if node["op"] in ("max", "min"):
             return came[0]
-        epsilon = EPSILON.get(node["type"], 0.0)
+        # Equal terms are all rounded the same way, so that what sequential sums lose does not cancel.
+        epsilon = EPSILON.get(node["type"], 0.0) * math.sqrt(total)
         if node["op"] == "sum_squares":
             return total * (2 * sizes[0] * came[0] + came[0] ** 2 + epsilon * sizes[0] ** 2)
         return total * (came[0] + epsilon * sizes[0])

@@ -147,14 +147,6 @@ def test_a_graph_without_outputs():
         _core.Executable(_core.Graph("empty"))
 
 
-def test_a_graph_with_calls():
-    graph = _core.Graph("calls")
-    call = graph.call("sort", [graph.input("x", "f32", ["n"])])
-    graph.output(graph.result(call, 0, "f32", ["n"]))
-    with pytest.raises(ValueError, match=r"\[calls\] has a call to sort"):
-        _core.Executable(graph)
-
-
 def test_programs_wants_a_shape_per_input():
     with pytest.raises(ValueError, match=r"\[add\] expected 2 shapes, one per input, got 1"):
         add().programs([(2, 3)])

@@ -286,6 +286,10 @@ class Builder:
         """Elements of a tensor along `axis`, see Graph.gather. What is computed is picked from by aten.index.pick."""
         return self._record("gather", (value.id, index.id), (axis,))
 
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        """Values of one type, one behind the other. Each is made where it lies in the result."""
+        return self._record("concat", tuple(value.id for value in values), (axis,))
+
     def require(self, node: fx.Node, holds: Value, message: str) -> None:
         """States what must hold when `node` is run: one bool. If it does not, IndexError tells the message."""
         self.checks.setdefault(node, []).append((self.reshape(holds, []).id, message))
@@ -336,6 +340,23 @@ class Builder:
             self.recipes[value.id].method == "input"
             or self.times.get(value.id, self.now) < self.now
         )
+
+    def cost(self, value: Value, most: int) -> int | None:
+        """How many instructions per element make a value from tensors; None if they are more than `most`, or not
+        all of them elementwise."""
+        pending, count = [value.id], 0
+        while pending:
+            current = Value(self, pending.pop())
+            recipe = self.recipes[current.id]
+            if self.is_tensor(current) or recipe.method in ("constant", "scalar", "size", "iota"):
+                continue
+            if recipe.method in ("reduce", "gather", "concat"):
+                return None
+            count += recipe.method in ("elementwise", "cast")
+            if count > most:
+                return None
+            pending.extend(recipe.operands)
+        return count
 
     def _groups_of(self, value: Value) -> Groups | None:
         return None if self.is_tensor(value) else self._groups.get(value.id)
@@ -468,4 +489,6 @@ def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any,
         return int(graph.elementwise(arguments[0], list(operands)))
     if method == "reduce":
         return int(graph.reduce(arguments[0], operands[0], arguments[1]))
+    if method == "concat":
+        return int(graph.concat(list(operands), arguments[0]))
     return int(getattr(graph, method)(*operands, *arguments))

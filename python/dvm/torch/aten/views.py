@@ -10,7 +10,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
-from dvm.torch.element_types import COMPUTE
+from dvm.torch.element_types import COMPUTE, NAMES
 
 aten = torch.ops.aten
 
@@ -111,27 +111,85 @@ def copy(b: Builder, node: fx.Node, x: fx.Node, source: fx.Node, *_: Any) -> Val
     return b.value(source)  # in the type and shape of x, which are the result's
 
 
+# What joins tensors. Two parts of one shape that cost next to nothing are a choice by the place of an element, which
+# fuses with whoever reads it: the halves of a rotary embedding. All else is made where it lies in the result.
+
+# Operations per element that both parts of a choice may have together.
+_MAX_CHOICE = 4
+
+
 @lowers(COMPUTED, aten.cat.default)
 def cat(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Value:
-    """Parts of one shape, as a choice along an axis of their own that is then merged with `dim`."""
-    shape = node.meta["val"].shape
-    axis = dim % len(shape)
-    return b.regroup(_side_by_side(b, tensors, axis), b.symbols.size(shape[axis]), axis)
+    tensor = node.meta["val"]
+    axis = dim % tensor.dim()
+    values = [b.value(part) for part in tensors]
+    if any(value.rank != tensor.dim() for value in values):
+        raise Declined("a part of shape [0] is joined with tensors of another rank")
+    if _is_choice(b, values):
+        return b.regroup(_choice(b, values, axis), b.symbols.size(tensor.shape[axis]), axis)
+    return b.concat([b.cast(value, NAMES[tensor.dtype]) for value in values], axis)
 
 
 @lowers(COMPUTED, aten.stack.default)
 def stack(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Value:
-    return _side_by_side(b, tensors, dim % node.meta["val"].dim())
+    tensor = node.meta["val"]
+    axis = dim % tensor.dim()
+    values = [b.value(part) for part in tensors]
+    if _is_choice(b, values):
+        return _choice(b, values, axis)
+    parts = [b.cast(value, NAMES[tensor.dtype]) for value in values]
+    return b.concat([_with_axis(b, part, axis) for part in parts], axis)
 
 
-def _side_by_side(b: Builder, tensors: list[fx.Node], axis: int) -> Value:
-    values = [b.value(tensor) for tensor in tensors]
+@lowers(COMPUTED, aten.constant_pad_nd.default)
+def constant_pad_nd(b: Builder, node: fx.Node, x: fx.Node, pad: list[Any], value: Any = 0) -> Value:
+    """Of each axis, the last one first, what comes before and behind; less than nothing cuts off."""
+    tensor = node.meta["val"]
+    result = b.cast(b.value(x), NAMES[tensor.dtype])
+    number = b.cast(b.number(value, COMPUTE[NAMES[tensor.dtype]]), NAMES[tensor.dtype])
+    sizes = list(x.meta["val"].shape)
+    pad = [amount.meta["val"] if isinstance(amount, fx.Node) else amount for amount in pad]
+    for i in range(len(pad) // 2):
+        axis, before, behind = len(sizes) - 1 - i, pad[2 * i], pad[2 * i + 1]
+        more = [_at_least_nothing(amount) for amount in (before, behind)]
+        less = [_at_least_nothing(-amount) for amount in (before, behind)]
+        sizes[axis] = sizes[axis] - sum(less)
+        result = b.slice(result, axis, less[0], sizes[axis])
+        parts = [result]
+        for place, count in enumerate(more):
+            if not (isinstance(count, int) and count == 0):
+                border = b.symbols.shape([*sizes[:axis], count, *sizes[axis + 1 :]])
+                parts.insert(place * len(parts), b.expand(number, border))
+        sizes[axis] = sizes[axis] + sum(more)
+        result = b.concat(parts, axis) if len(parts) > 1 else result
+    return result
+
+
+def _at_least_nothing(amount: Any) -> Any:
+    """The amount, or 0 if it is negative, which has to be known."""
+    if statically_known_true(amount >= 0):
+        return amount
+    if statically_known_true(amount <= 0):
+        return 0
+    raise Declined(f"it pads by {amount}, which may be more or less than nothing")
+
+
+def _is_choice(b: Builder, values: list[Value]) -> bool:
     if len(values) != 2:
-        raise Declined(f"{len(values)} parts came, 2 are joined by a kernel")
-    first = values[0]
-    if any(value.type != first.type or not b.same(value.shape, first.shape) for value in values):
-        raise Declined("the parts differ in shape or type")
-    shape = [*first.shape[:axis], 1, *first.shape[axis:]]
-    part = b.iota([2, *([1] * (len(shape) - axis - 1))], 0)
-    parts = [b.reshape(b.cast(value, COMPUTE[value.type]), shape) for value in values]
+        return False
+    first, second = values
+    if first.type != second.type or not b.same(first.shape, second.shape):
+        return False
+    costs = [b.cost(value, _MAX_CHOICE) for value in values]
+    return None not in costs and sum(cost or 0 for cost in costs) <= _MAX_CHOICE
+
+
+def _choice(b: Builder, values: list[Value], axis: int) -> Value:
+    shape = values[0].shape
+    part = b.iota([2, *([1] * (len(shape) - axis))], 0)
+    parts = [_with_axis(b, b.cast(value, COMPUTE[value.type]), axis) for value in values]
     return b.select(b.op("eq", part, 0), *parts)
+
+
+def _with_axis(b: Builder, value: Value, axis: int) -> Value:
+    return b.reshape(value, [*value.shape[:axis], 1, *value.shape[axis:]])
