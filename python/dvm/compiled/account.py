@@ -16,6 +16,7 @@ def account(
     executables: Sequence[_core.Executable],
     types: Types,
     fallbacks: Sequence[Mapping[str, Any]],
+    updates: Sequence[Mapping[str, Any]],
     *,
     sizes: Mapping[str, int],
     **more: Any,
@@ -23,7 +24,7 @@ def account(
     """What was fused, what was not and why, what flows where, and the bytes of it. `sizes` are the values of symbols
     for which bytes are told as numbers as well; `more` goes into the account as it is."""
     explained = [(executable.graph, executable.explain()) for executable in executables]
-    return account_of(flow, explained, types, fallbacks, sizes=sizes, **more)
+    return account_of(flow, explained, types, fallbacks, updates, sizes=sizes, **more)
 
 
 def account_of(
@@ -31,6 +32,7 @@ def account_of(
     executables: Sequence[tuple[_core.Graph, Mapping[str, Any]]],
     types: Types,
     fallbacks: Sequence[Mapping[str, Any]],
+    updates: Sequence[Mapping[str, Any]] = (),
     *,
     sizes: Mapping[str, int],
     **more: Any,
@@ -44,6 +46,7 @@ def account_of(
             _with_bytes(kernel) for run in runs for kernel in executables[run][1]["kernels"]
         ],
         "fallbacks": list(fallbacks),
+        "updates": list(updates),
         "notes": [note for run in runs for note in executables[run][1]["notes"]],
         "graphs": [flow.graphs[run] for run in runs],
         "sizes": dict(sizes),

@@ -49,6 +49,7 @@ def save(parts: Parts, framework: Framework, path: Path) -> None:
             "signature": parts.signature.to_json(),
             "flow": flow_to_json(parts.flow),
             "fallbacks": parts.fallbacks,
+            "updates": parts.updates,
             "types": parts.types,
             "sizes": parts.sizes,
             "tensors": tensors,
@@ -75,6 +76,7 @@ def load(path: Path, framework: str | None) -> tuple[Parts, str]:
         [_core.Executable(_core.Graph.parse(text)) for text in flow.graphs],
         _from_sections(header["tensors"], contents, flow, find(chosen)),
         [_fallback(data) for data in header["fallbacks"]],
+        [_update(data) for data in header["updates"]],
         float(header["milliseconds"]),
         {str(name): _type(data) for name, data in header["types"].items()},
         {str(name): int(size) for name, size in header["sizes"].items()},
@@ -163,6 +165,16 @@ def _fallback(data: Json) -> dict[str, Any]:
         "line": str(data["line"]),
         "count": int(data["count"]),
         "results": [str(name) for name in data["results"]],
+    }
+
+
+def _update(data: Json) -> dict[str, Any]:
+    return {
+        "name": str(data["name"]),
+        "tensor": str(data["tensor"]),
+        "in_place": bool(data["in_place"]),
+        "how": str(data["how"]),
+        "line": str(data["line"]),
     }
 
 

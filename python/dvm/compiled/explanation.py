@@ -20,6 +20,12 @@ class Explanation(dict[str, Any]):
         return [kernel for graph in self["graphs"] for kernel in graph["kernels"]]
 
     @property
+    def updates(self) -> list[dict[str, Any]]:
+        """The updates of parts of tensors, each with `name`, `tensor`, whether it is made `in_place`, `how` it is, or
+        why it is not, and `line`."""
+        return [update for graph in self["graphs"] for update in graph["updates"]]
+
+    @property
     def fallbacks(self) -> list[dict[str, Any]]:
         """The operations that torch runs, each with `name`, `reason`, `line` and `count`."""
         return [fallback for graph in self["graphs"] for fallback in graph["fallbacks"]]
@@ -45,6 +51,12 @@ class Explanation(dict[str, Any]):
                 times = f" x{fallback['count']}" if fallback["count"] > 1 else ""
                 lines.append(f"  torch  {fallback['name']}{times}: {fallback['reason']}")
                 lines.append(f"         {fallback['line']}")
+            for update in graph["updates"]:
+                where = "in place" if update["in_place"] else "by a copy of all of it"
+                lines.append(
+                    f"  update {update['name']} of {update['tensor']}: {where}: {update['how']}"
+                )
+                lines.append(f"         {update['line']}")
             lines += [f"  note   {note}" for note in graph["notes"]]
         return "\n".join(lines)
 

@@ -52,6 +52,7 @@ class CompiledModel:
             parts.executables,
             parts.types,
             parts.fallbacks,
+            parts.updates,
             sizes=sizes if examples else parts.sizes,
             kind="inference",
             ms=parts.milliseconds,

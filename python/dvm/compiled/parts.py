@@ -22,6 +22,7 @@ class Parts:
     fallbacks: list[
         dict[str, Any]
     ]  # what torch runs: name, reason, line, count and results of each
+    updates: list[dict[str, Any]]  # of tensors: name, tensor, in_place, how and line of each
     milliseconds: float  # that its compilation took, torch's tracing apart
     types: dict[str, list[Any]]  # element type and sizes of the Flow's tensors that are no views
     sizes: dict[str, int]  # of the example arguments, by symbol

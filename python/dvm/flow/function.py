@@ -46,7 +46,8 @@ class Dialect(Protocol):
         """The object that a word stands for."""
 
     def fill(self, name: Callable[[str, Any], str], code: Sequence[str]) -> str:
-        """The code that makes a tensor; `code` is that of its shape, strides, element type and number."""
+        """The code that makes a tensor; `code` is that of its shape, strides, element type and number, which may be
+        None."""
 
     @property
     def restride(self) -> Callable[[Any, Any, Any], Any]:
@@ -102,6 +103,9 @@ class _Writer:
             case Run():
                 kernel = self._name(step.kernel, self.executables[step.graph])
                 arguments = ", ".join(map(self._code, step.arguments))
+                if step.into:
+                    into = self._code(tuple(step.into))
+                    return f"{', '.join(step.results)}, = {kernel}({arguments}, out={into})"
                 return f"{', '.join(step.results)} = {kernel}({arguments})"
             case Call():
                 return f"{step.result} = {self._call(step)}"

@@ -60,6 +60,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "aten::alias.default": lambda array: array[...],
     "aten::detach.default": lambda array: array[...],
     "aten::clone.default": _copy,
+    "aten::fill_.Scalar": lambda array, number: array.fill(number),
     "aten::arange.default": _arange,
     "aten::arange.start": _arange,
     "aten::arange.start_step": _arange,
@@ -112,7 +113,8 @@ def find_dtype(name: str) -> np.dtype[Any]:
 
 def _filled(shape: Any, strides: Any, kind: Any, number: Any) -> Any:
     made = _strided(shape, strides, kind)
-    made.fill(number)
+    if number is not None:
+        made.fill(number)
     return made
 
 

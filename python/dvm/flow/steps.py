@@ -50,6 +50,9 @@ class Run:
     graph: int
     arguments: list[Argument]
     results: list[str]
+    into: list[Argument] = field(
+        default_factory=list
+    )  # what it writes, for each result, if not new tensors
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class Item:
 
 @dataclass(slots=True)
 class Fill:
-    """Makes a tensor with the same number everywhere."""
+    """Makes a tensor with the same number everywhere, or with anything where that is None."""
 
     shape: list[Argument]
     strides: list[Argument]
@@ -168,8 +171,8 @@ def names_in(argument: Argument) -> Iterator[str]:
 def reads(step: Step) -> set[str]:
     """The variables that a step reads."""
     match step:
-        case Run(arguments=arguments):
-            return set(names_in(arguments))
+        case Run(arguments=arguments, into=into):
+            return set(names_in([arguments, into]))
         case Call(arguments=arguments, named=named):
             return {*names_in(arguments), *names_in(named)}
         case Item(source=name) | Size(tensor=name):

@@ -58,7 +58,8 @@ class TorchDialect:
     def fill(self, name: Callable[[str, Any], str], code: Sequence[str]) -> str:
         shape, strides, dtype, number = code
         empty = name("empty_strided", torch.empty_strided)
-        return f"{empty}({shape}, {strides}, dtype={dtype}).fill_({number})"
+        made = f"{empty}({shape}, {strides}, dtype={dtype})"
+        return made if number == "None" else f"{made}.fill_({number})"
 
     @property
     def restride(self) -> Callable[[Any, Any, Any], Any]:

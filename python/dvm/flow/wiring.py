@@ -61,6 +61,9 @@ class _Wiring:
         self.edges: list[dict[str, Any]] = []
         self.sources: dict[str, Source] = {}  # by variable
         self.kernels = 0
+        self.given: dict[
+            str, Source
+        ] = {}  # arguments and constants that are changed, as they are by now
 
     def follow(self) -> dict[str, Any]:
         for name in self.flow.constants:
@@ -82,6 +85,10 @@ class _Wiring:
                     name = _title(operation if isinstance(operation, str) else operation.value)
                     read = [*names_in(step.arguments), *names_in(step.named)]
                     self._torch(name, read, step.result)
+                    if name.partition(".")[2].partition(".")[0].endswith("_"):
+                        self._change(read[0], self.sources[step.result])
+                case Fill(number=None):
+                    pass  # memory for what a kernel makes
                 case Item() if step.source in self.sources:
                     whole = self.sources[step.source]
                     self.sources[step.result] = self._described(whole.node, step.result)
@@ -92,11 +99,13 @@ class _Wiring:
                 case Restride():
                     self._torch("restride", [step.name], step.name)
                 case Update():
-                    self._output(f"change of {step.target}", step.source)
+                    self._update(step)
                 case _:
                     pass  # arithmetic on sizes, and what is let go of
         for number, name in enumerate(names_in(self.flow.returns)):
             self._output(f"result {number}", name)
+        for name, source in self.given.items():
+            self._edge(source, self._node("output", f"change of {name}"))
         return {"nodes": self.nodes, "edges": self.edges}
 
     def _run(self, step: Run) -> None:
@@ -125,6 +134,35 @@ class _Wiring:
             source = made.get(_written(graph, value, written))
             if source is not None:
                 self.sources[result] = source
+        for target, result in zip(step.into, step.results, strict=False):
+            if isinstance(target, Name) and target.text != result and result in self.sources:
+                self._change(target.text, self.sources[result])
+
+    def _update(self, step: Update) -> None:
+        """A copy into a tensor, which is all of it where a variable of its own was given."""
+        target = self.sources.get(step.target)
+        if target is None:
+            return
+        if target.name == step.target and step.source in self.sources:
+            self._change(step.target, self.sources[step.source])
+            return
+        node = self._node("torch", "aten.copy_.default")
+        self._edge(self.sources.get(step.source), node)
+        self._change(step.target, Source(node, target.name, target.type, target.shape))
+
+    def _change(self, name: str, made: Source) -> None:
+        """From now on whoever reads memory that `name` looks at reads what was made."""
+        changed = self.sources.get(name)
+        if changed is None:
+            return
+        for variable, source in self.sources.items():
+            if source == changed:
+                self.sources[variable] = made
+        given = next((name for name, source in self.given.items() if source == changed), None)
+        if given is None and changed.name in {*self.flow.inputs, *self.flow.constants}:
+            given = changed.name
+        if given is not None:
+            self.given[given] = made
 
     def _torch(self, name: str, read: Iterable[str], result: str) -> None:
         node = self._node("torch", name, fallback=self.fallbacks.get(result))

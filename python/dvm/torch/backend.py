@@ -11,6 +11,8 @@ from typing import Any
 from torch import fx
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
+from torch._functorch._aot_autograd.schemas import OutputType
+from torch._guards import TracingContext
 
 from dvm.flow.function import Function
 from dvm.torch.decompositions import decompositions
@@ -45,6 +47,7 @@ def _aot(options: Options) -> Callable[..., Any]:
         bw_compiler=compiler("backward"),
         inference_compiler=compiler("inference"),
         decompositions=decompositions(),
+        keep_inference_input_mutations=True,  # as copies at the end of the graph
     )
     return backend
 
@@ -53,11 +56,24 @@ def compile_graph(
     gm: fx.GraphModule, example_inputs: Sequence[Any], *, kind: str, options: Options
 ) -> Function:
     """Compiles one functional ATen graph into a function that takes its arguments in a list and empties it."""
-    lowered = lower(gm, kind, options)
+    lowered = lower(gm, kind, options, views=_views() if kind == "inference" else frozenset())
     compilation = lowered.compilation
     _count(kind, len(compilation.segments), compilation.fallbacks)
     lowered.run._boxed_call = True  # type: ignore[attr-defined]
     return lowered.run
+
+
+def _views() -> frozenset[int]:
+    """The results that AOTAutograd, whatever the graph returns, makes again as views of arguments."""
+    context = TracingContext.try_get()
+    known = context.fw_metadata if context is not None else None
+    if known is None:
+        return frozenset()
+    first = known.num_mutated_inp_runtime_indices
+    kinds = (OutputType.alias_of_input, OutputType.is_input)
+    return frozenset(
+        first + number for number, info in enumerate(known.output_info) if info.output_type in kinds
+    )
 
 
 def _count(kind: str, segments: int, fallbacks: Sequence[Fallback]) -> None:

@@ -35,8 +35,10 @@ from dvm.flow.steps import (
     tidy,
     writes,
 )
+from dvm.torch.aliases import after, packet_name
+from dvm.torch.direct import direct
 from dvm.torch.element_types import NAMES
-from dvm.torch.partition import Partition, Role, packet_name
+from dvm.torch.partition import Before, Partition, Role
 from dvm.torch.segment import Compiled
 from dvm.torch.symbols import Symbols, expression, python_text
 
@@ -86,6 +88,7 @@ class Emitted:
     tensors: dict[str, Any]  # what torch knows of the Flow's tensors, by variable
     symbols: Symbols
     variables: dict[str, str]  # where a node of the graph is called otherwise
+    direct: dict[fx.Node, fx.Node]  # results of kernels that go where a change would copy them
 
     def types(self) -> dict[str, list[Any]]:
         """Element type and sizes of all tensors that are no views."""
@@ -118,17 +121,16 @@ class Emitter:
         module: fx.GraphModule,
         part: Partition,
         segments: Mapping[int, Compiled],
-        lifted: Mapping[fx.Node, Any] | None = None,
-        updates: Mapping[int, fx.Node] | None = None,
+        lifted: Mapping[fx.Node, Any] | None,
+        before: Before,
     ) -> None:
-        """`lifted` are placeholders that are no arguments, with what they stand for; `updates` tell which of the
-        results are not returned but copied into a placeholder."""
+        """`lifted` are placeholders that are no arguments, with what they stand for; `before` is as for partition."""
         self.module = module  # holds the constants that the graph names
         self.graph = module.graph
         self.part = part
         self.segments = segments
         self.lifted = lifted or {}
-        self.updates = updates or {}
+        self.before = before
         self.flow = Flow([], [], [])
         self.executables: dict[
             _core.Executable, int
@@ -137,6 +139,7 @@ class Emitter:
         self.names: dict[fx.Node, str] = {}
         self.taken: set[str] = set()  # names of variables
         self.symbols: dict[str, str] = {}  # symbol -> the variable of its value
+        self.direct: dict[fx.Node, fx.Node] = {}
         self.held: dict[fx.Node, Held] = {}  # what the graph names besides tensors
 
     def emit(self) -> Emitted:
@@ -148,6 +151,7 @@ class Emitter:
             if node.op not in ("placeholder", "output") and self._runs_in_torch(node):
                 time = self.part.times[node]
                 phases.setdefault(time if time % 2 else time + 1, []).append(node)
+        self.direct = direct(self.part, self.segments, self.before)
         for time in sorted(phases.keys() | self.segments.keys()):
             if time in self.segments:
                 self._segment(time, self.segments[time])
@@ -166,7 +170,9 @@ class Emitter:
         symbols = self.part.builder.symbols
         renamed = {node.name: name for node, name in self.names.items() if node.name != name}
         executables = list(self.executables)
-        return Emitted(self.flow, executables, self.constants, described, symbols, renamed)
+        return Emitted(
+            self.flow, executables, self.constants, described, symbols, renamed, self.direct
+        )
 
     def _runs_in_torch(self, node: fx.Node) -> bool:
         role = self.part.roles[node]
@@ -220,11 +226,30 @@ class Emitter:
             arguments.append(Name(name) if whole else Expression(f"float({name})"))
         results = [self._name(node) for node in compiled.outputs]
         graph = self._graph(compiled.executable)
-        self.flow.steps.append(Run(f"segment_{time // 2}", graph, arguments, results))
+        into: list[Argument] = []
+        if not self.direct.keys().isdisjoint(compiled.outputs):
+            into = [self._target(node) for node in compiled.outputs]
+        self.flow.steps.append(Run(f"segment_{time // 2}", graph, arguments, results, into))
         for node in compiled.copied:
+            if node in self.direct:
+                continue
             value = node.meta["val"]
             shape, strides = self._sizes(value.shape), self._sizes(value.stride())
             self.flow.steps.append(Restride(self._name(node), shape, strides))
+
+    def _target(self, result: fx.Node) -> Argument:
+        """Where the kernel writes a result when not all of them are new."""
+        change = self.direct.get(result)
+        if change is not None:
+            return Name(self._name(change.args[0]))
+        self._fill(result, None)
+        return Name(self._name(result))
+
+    def _fill(self, node: fx.Node, number: Argument) -> None:
+        value = node.meta["val"]
+        shape, strides = self._sizes(value.shape), self._sizes(value.stride())
+        dtype = str(value.dtype).removeprefix("torch.")
+        self.flow.steps.append(Fill(shape, strides, dtype, number, self._name(node)))
 
     def _graph(self, executable: _core.Executable) -> int:
         if executable not in self.executables:
@@ -236,12 +261,15 @@ class Emitter:
         role = self.part.roles[node]
         if node.op == "get_attr":
             self._attribute(node)
+        elif node.target is after:
+            return  # the tensor goes by its name
+        elif node.target is aten.copy_.default:
+            if node in self.direct.values():
+                return  # it is there
+            self.flow.steps.append(Update(*map(self._name, node.args[:2])))
+            return
         elif role is Role.CREATED and node.target not in _POSITIONS:
-            value = node.meta["val"]
-            shape, strides = self._sizes(value.shape), self._sizes(value.stride())
-            dtype = str(value.dtype).removeprefix("torch.")
-            fill = Fill(shape, strides, dtype, self._filling(node), self._name(node))
-            self.flow.steps.append(fill)
+            self._fill(node, self._filling(node))
         elif node.target is aten.sym_size.int and isinstance(node.args[1], int):
             self.flow.steps.append(Size(self._name(node.args[0]), node.args[1], self._name(node)))
         elif node.target is operator.getitem and isinstance(node.args[1], int):
@@ -298,17 +326,14 @@ class Emitter:
 
     def _results(self) -> None:
         output = next(node for node in self.graph.nodes if node.op == "output")
-        results: Any = output.args[0]
-        for number, target in self.updates.items():
-            self.flow.steps.append(Update(self._name(target), self._name(results[number])))
-        if self.updates:
-            results = tuple(item for n, item in enumerate(results) if n not in self.updates)
-        self.flow.returns = self._argument(results)
+        self.flow.returns = self._argument(output.args[0])
 
     # Arguments.
 
     def _name(self, node: Any) -> str:
         name = self.names.get(node)
+        if name is None and node.target in (after, aten.copy_.default):
+            name = self.names[node] = self._name(node.args[0])
         if name is None:
             name = self.names[node] = self._unique(node.name)
         return name

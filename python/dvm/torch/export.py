@@ -65,10 +65,8 @@ def compile_model(
     signature = _signature(program, names, constraints)
     name = getattr(model, "__name__", type(model).__name__)
     _leave_out_checks(program.graph)
-    updates = _updates(program)
-    lowered = lower(
-        program.graph_module, "inference", parsed, lifted=_lifted(program), updates=updates
-    )
+    _copy_back(program)
+    lowered = lower(program.graph_module, "inference", parsed, lifted=_lifted(program))
     compilation, emitted = lowered.compilation, lowered.emitted
     parts = Parts(
         name,
@@ -77,6 +75,7 @@ def compile_model(
         emitted.executables,
         emitted.constants,
         compilation.counted_fallbacks(),
+        compilation.updates,
         compilation.seconds * 1e3,
         emitted.types(),
         emitted.sizes(),
@@ -134,29 +133,38 @@ def _lifted(program: ExportedProgram) -> dict[fx.Node, Any]:
     return lifted
 
 
-def _updates(program: ExportedProgram) -> dict[int, fx.Node]:
-    """Which result of the graph is to be copied into which of its placeholders."""
+def _copy_back(program: ExportedProgram) -> None:
+    """Results that arguments or buffers are to be changed to are no results but copies at the end of the graph, as
+    torch.compile has them."""
     graph, signature = program.graph, program.graph_signature
     nodes = _placeholders(program)
     by_target = {spec.target: spec.arg.name for spec in signature.input_specs if spec.target}
     output = next(node for node in graph.nodes if node.op == "output")
-    results = list(output.args[0])
-    updates: dict[int, fx.Node] = {}
-    for number, spec in enumerate(signature.output_specs):
-        if spec.kind not in _CHANGES:
-            if spec.kind is not OutputKind.USER_OUTPUT:
-                raise NotImplementedError(f"[compile] the graph has a result of {spec.kind}")
-            continue
-        given = spec.kind is OutputKind.USER_INPUT_MUTATION
-        updates[number] = nodes[spec.target if given else by_target[spec.target]]
-        if _looks_at_argument(results[number]):
-            # Another update may change what it looks at before it is copied.
-            with graph.inserting_before(output):
-                copy = graph.call_function(torch.ops.aten.clone.default, (results[number],))
-            copy.meta["val"] = results[number].meta["val"]
-            results[number] = copy
-    output.args = (tuple(results),)
-    return updates
+    returned: list[Any] = []
+    changed: list[tuple[fx.Node, fx.Node]] = []
+    for spec, result in zip(signature.output_specs, output.args[0], strict=True):
+        if spec.kind is OutputKind.USER_OUTPUT:
+            returned.append(result)
+        elif spec.kind in _CHANGES:
+            given = spec.kind is OutputKind.USER_INPUT_MUTATION
+            changed.append((nodes[spec.target if given else by_target[spec.target]], result))
+        else:
+            raise NotImplementedError(f"[compile] the graph has a result of {spec.kind}")
+    output.args = (tuple(returned),)
+    with graph.inserting_before(output):
+        # What looks at an argument is copied before another change may reach it.
+        values = [_apart(graph, value) for _, value in changed]
+        for (target, _), value in zip(changed, values, strict=True):
+            copy = graph.call_function(torch.ops.aten.copy_.default, (target, value))
+            copy.meta["val"] = target.meta["val"]
+
+
+def _apart(graph: fx.Graph, node: fx.Node) -> fx.Node:
+    if not _looks_at_argument(node):
+        return node
+    copy = graph.call_function(torch.ops.aten.clone.default, (node,))
+    copy.meta["val"] = node.meta["val"]
+    return copy
 
 
 def _looks_at_argument(node: fx.Node) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from dvm.torch.emit import Emitted, Emitter
 from dvm.torch.no_collector import without_collector
 from dvm.torch.options import Options
 from dvm.torch.partition import Fallback, partition
+from dvm.torch.reinplace import reinplace
 from dvm.torch.segment import compile_segment
 from dvm.torch.simplify import simplify
 
@@ -42,16 +43,18 @@ def lower(
     options: Options,
     *,
     lifted: Mapping[fx.Node, Any] | None = None,
-    updates: Mapping[int, fx.Node] | None = None,
+    views: Set[int] = frozenset(),
 ) -> Lowered:
-    """Compiles a functional ATen graph, which is changed on the way. `lifted` and `updates` are as Emitter takes them.
+    """Compiles an ATen graph, functional but for copies into placeholders at its end, which is changed on the way.
+    `lifted` is as Emitter takes it, `views` as reinplace does.
 
     Raises RuntimeError when `options.strict` and torch would have to run an operation.
     """
     start = time.perf_counter()
     graph = gm.graph
     simplify(graph)
-    part = partition(graph, options.numerics)
+    changes = reinplace(graph, views)
+    part = partition(graph, options.numerics, changes.before)
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
     known: dict[str, _core.Executable] = {}
@@ -60,11 +63,14 @@ def lower(
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }
-    emitted = Emitter(gm, part, segments, lifted, updates).emit()
+    emitted = Emitter(gm, part, segments, lifted, changes.before).emit()
     run, source = write(emitted.flow, emitted.executables, emitted.constants, TorchDialect())
     seconds = time.perf_counter() - start
     compiled = list(segments.values())
-    compilation = report.Compilation(kind, compiled, part.fallbacks, source, seconds, emitted)
+    updates = [change.told(emitted.direct) for change in changes.account]
+    compilation = report.Compilation(
+        kind, compiled, part.fallbacks, updates, source, seconds, emitted
+    )
     report.add(compilation)
     log.info(
         "compiled a %s graph of %d nodes in %.1f ms: %d segments, %d operations in torch",

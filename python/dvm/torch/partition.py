@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import enum
 import operator
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx
 
+from dvm.torch.aliases import CONVERSIONS, MOVES, after, packet_name
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 from dvm.torch.builder import Builder, Declined, Value
 
@@ -93,7 +95,7 @@ class Partition:
             return None
         if role in (Role.CORE, Role.COPY) and self.times[node] == time:
             return None
-        if node.target in _CONVERSIONS and role is Role.CORE:
+        if node.target in CONVERSIONS and role is Role.CORE:
             # Converted again in every segment that reads it: cheaper than writing it, and reading it back.
             return self.outside(node.all_input_nodes[0], time)
         if role in (Role.CORE, Role.COPY) and self.times[node] % 2 == 0:
@@ -117,35 +119,27 @@ _UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
 _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
 
-_MOVES = (
-    torch.ops.aten.cat.default,
-    torch.ops.aten.stack.default,
-    torch.ops.aten.copy.default,
-    torch.ops.aten.embedding.default,
-    torch.ops.aten.index_select.default,
-    torch.ops.aten.gather.default,
-    torch.ops.aten.index.Tensor,
-)
-
-_CONVERSIONS = (torch.ops.aten._to_copy.default, torch.ops.prims.convert_element_type.default)
-
 _REGROUPING = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
-def partition(graph: fx.Graph, numerics: str) -> Partition:
+Before = Mapping[fx.Node, Set[fx.Node]]
+"""For nodes that change memory in place, what has to come earlier (see reinplace.py)."""
+
+
+def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
     """Builds all that the core covers into one Graph, and says what runs when."""
     builder = Builder(numerics)
     roles: dict[fx.Node, Role] = {}
     fallbacks: list[Fallback] = []
     reducing: set[fx.Node] = set()
-    clock = Clock()
+    clock = Clock(before)
     for node in graph.nodes:
         if node.op == "output":
             continue
-        before, builder.now = builder.reductions, clock.in_core(node)
+        reductions, builder.now = builder.reductions, clock.in_core(node)
         role, reason = _assign(builder, roles, node)
         roles[node] = role
-        if builder.reductions != before:
+        if builder.reductions != reductions:
             reducing.add(node)
         if reason:
             fallbacks.append(Fallback(node, reason))
@@ -155,8 +149,8 @@ def partition(graph: fx.Graph, numerics: str) -> Partition:
         if isinstance(value, Value):
             builder.times.setdefault(value.id, time)
     while True:
-        times = _times(graph, roles)
-        _sink(graph, roles, times, reducing)
+        times = _times(graph, roles, before)
+        _sink(graph, roles, times, reducing, before)
         part = Partition(builder, roles, times, {}, set(), fallbacks)
         for node in graph.nodes:
             if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
@@ -175,7 +169,7 @@ def partition(graph: fx.Graph, numerics: str) -> Partition:
 def _worthwhile(part: Partition, segment: Segment) -> bool:
     """A segment that only moves elements is torch's: its copies are faster. One that reads no tensor is, too: the
     core would not know whose tensors to return."""
-    moves = all(node.target in _MOVES or part.roles[node] is Role.COPY for node in segment.nodes)
+    moves = all(node.target in MOVES or part.roles[node] is Role.COPY for node in segment.nodes)
     return not moves and any(
         part.outside(operand, part.times[node]) is not None
         for node in segment.nodes
@@ -192,6 +186,8 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
         return Role.TORCH, f"a {node.op} is not an ATen operation"
     if node.target is operator.getitem:
         return _item(b, roles, node)
+    if node.target is after:
+        return Role.RESULT, ""
     overload = isinstance(node.target, torch._ops.OpOverload)
     if not overload and not _has_tensor(value):
         return Role.NUMBER, ""
@@ -214,12 +210,6 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
     if packet_name(node) in _UNCOUNTED:
         return Role.TORCH, ""
     return Role.TORCH, "the core has no such operation"
-
-
-def packet_name(node: fx.Node) -> str:
-    """The name of an ATen operation without its overload: `add` for aten.add.Tensor."""
-    assert isinstance(node.target, torch._ops.OpOverload)
-    return node.target._schema.name.removeprefix("aten::")
 
 
 def _has_tensor(value: Any) -> bool:
@@ -258,7 +248,8 @@ def _from_outside(b: Builder, node: fx.Node) -> None:
 class Clock:
     """Gives nodes, taken in the order of the graph, their times."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Before) -> None:
+        self.before = before
         self.times: dict[fx.Node, int] = {}
         self._latest = -1  # of all nodes so far
         self._floor = -1  # of the last one that changed something in place
@@ -277,6 +268,10 @@ class Clock:
         time = max((self.times[operand] for operand in operands), default=-1)
         if role is Role.CORE:
             time = self.in_core(node)
+        elif node in self.before:  # what its change may matter to is known
+            earlier = (self.times[other] for other in self.before[node])
+            time = max(time, self._floor, *earlier)
+            time += 1 - time % 2
         elif role in (Role.TORCH, Role.NUMBER):
             changes, draws = _effects(node)
             time = max(
@@ -290,8 +285,8 @@ class Clock:
         return time
 
 
-def _times(graph: fx.Graph, roles: dict[fx.Node, Role]) -> dict[fx.Node, int]:
-    clock = Clock()
+def _times(graph: fx.Graph, roles: dict[fx.Node, Role], before: Before) -> dict[fx.Node, int]:
+    clock = Clock(before)
     for node in graph.nodes:
         if node.op != "output":
             clock.add(node, roles[node])
@@ -299,14 +294,19 @@ def _times(graph: fx.Graph, roles: dict[fx.Node, Role]) -> dict[fx.Node, int]:
 
 
 def _sink(
-    graph: fx.Graph, roles: dict[fx.Node, Role], times: dict[fx.Node, int], reducing: set[fx.Node]
+    graph: fx.Graph,
+    roles: dict[fx.Node, Role],
+    times: dict[fx.Node, int],
+    reducing: set[fx.Node],
+    before: Before,
 ) -> None:
     """Moves what only one later segment needs into that segment, where it need not be written and read again.
 
     Not reductions, whose results are smaller than what they read; nor what would keep alive more than it frees.
     """
-    if any(_effects(node)[0] for node in graph.nodes):
+    if any(_effects(node)[0] for node in graph.nodes if node not in before):
         return  # a later segment might read what was changed in between
+    bound = {node for earlier in before.values() for node in earlier}  # they read what is changed
     readers: dict[fx.Node, set[fx.Node]] = {}  # the nodes that read a tensor, be it through views
 
     def all_readers(node: fx.Node) -> set[fx.Node]:
@@ -331,6 +331,7 @@ def _sink(
         if (
             roles.get(node) is not Role.CORE
             or node in reducing
+            or node in bound
             or not isinstance(node.meta["val"], torch.Tensor)
         ):
             continue

@@ -21,6 +21,7 @@ class Compilation:
     kind: str  # "inference", "forward" or "backward"
     segments: list[Compiled]
     fallbacks: list[Fallback]
+    updates: list[dict[str, Any]]
     source: str
     seconds: float
     emitted: Emitted
@@ -47,6 +48,7 @@ class Compilation:
             emitted.executables,
             emitted.types(),
             self.counted_fallbacks(),
+            self.updates,
             sizes=emitted.sizes(),
             kind=self.kind,
             ms=self.seconds * 1e3,

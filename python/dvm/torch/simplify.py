@@ -45,6 +45,12 @@ def simplify(graph: fx.Graph) -> None:
             _join_views(node)
         if node.target in _MAYBE_NOTHING:
             _skip_if_nothing(node)
+        if node.target is aten.slice_scatter.default:
+            _skip_if_all(node)
+    leave_out_unused(graph)
+
+
+def leave_out_unused(graph: fx.Graph) -> None:
     for node in reversed(graph.nodes):
         if not node.users and _is_pure(node):
             graph.erase_node(node)
@@ -98,6 +104,13 @@ def _is_pure(node: fx.Node) -> bool:
     return not node.target._schema.is_mutable and not draws and bool(node.target._schema.returns)
 
 
+def _is_new(node: fx.Node) -> bool:
+    """Whether it is the result of an operation, in memory of its own."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    return not any(returned.alias_info for returned in node.target._schema.returns)
+
+
 def _merge_equal(graph: fx.Graph) -> None:
     """Does what is written several times once. Tensors that are returned stay apart."""
     returned = {
@@ -146,6 +159,19 @@ def _skip_if_nothing(node: fx.Node) -> None:
     mine, its = node.meta["val"].shape, operand.meta["val"].shape
     if len(mine) == len(its) and all(_same(a, b) for a, b in zip(mine, its, strict=True)):
         node.replace_all_uses_with(operand)
+
+
+def _skip_if_all(node: fx.Node) -> None:
+    """A tensor of which every part is replaced is what replaces it."""
+    whole, part = node.all_input_nodes[:2]
+    before, after = whole.meta["val"], part.meta["val"]
+    if (before.dtype, before.device) != (after.dtype, after.device):
+        return
+    apart = len(part.users) == 1 and _is_new(part)  # results are tensors apart
+    if any(user.op == "output" for user in node.users) and not apart:
+        return
+    if all(map(_same, (*before.shape, *before.stride()), (*after.shape, *after.stride()))):
+        node.replace_all_uses_with(part)
 
 
 def _restore_linear(graph: fx.Graph, node: fx.Node) -> None:

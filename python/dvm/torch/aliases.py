@@ -1,0 +1,149 @@
+"""Which nodes of an ATen graph share memory, and who reads it: what a change in place must not be seen by."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import sympy
+import torch
+from torch import fx
+
+from dvm.torch.aten import COPIES, CREATED
+from dvm.torch.symbols import expression
+
+aten = torch.ops.aten
+
+MOVES = (
+    aten.cat.default,
+    aten.stack.default,
+    aten.copy.default,
+    aten.embedding.default,
+    aten.index_select.default,
+    aten.gather.default,
+    aten.index.Tensor,
+)
+"""Operations that only move elements: kernels do them again wherever their results are read."""
+
+CONVERSIONS = (aten._to_copy.default, torch.ops.prims.convert_element_type.default)
+"""Done again in every kernel that reads their results."""
+
+_UNTOLD = (aten._unsafe_view.default,)  # views, though their schemas do not say so
+_SHAPES = frozenset(
+    {"sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "empty_like", "new_empty"}
+)
+
+
+def after(tensor: Any, change: Any) -> Any:
+    """The tensor once `change`, a node that changed its memory, has run: the same tensor, as a value of its own."""
+    del change
+    return tensor
+
+
+def is_view(node: fx.Node) -> bool:
+    """Whether the result lies in the memory of the first operand."""
+    if node.target is after or node.target in _UNTOLD:
+        return True
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    returns = node.target._schema.returns
+    return any(returned.alias_info is not None for returned in returns)
+
+
+def changes_in_place(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def packet_name(node: fx.Node) -> str:
+    """The name of an ATen operation without its overload: `add` for aten.add.Tensor."""
+    assert isinstance(node.target, torch._ops.OpOverload)
+    return node.target._schema.name.removeprefix("aten::")
+
+
+def fx_nodes(arguments: Any) -> list[fx.Node]:
+    """The nodes among arguments, those in lists too."""
+    found: list[fx.Node] = []
+    fx.map_arg(arguments, found.append)
+    return found
+
+
+def is_opaque(node: fx.Node) -> bool:
+    """Whether nothing tells what the result of a function shares with its operands."""
+    if node.target is operator.getitem:
+        return is_opaque(node.all_input_nodes[0])
+    return node.op not in ("placeholder", "get_attr") and not isinstance(
+        node.target, torch._ops.OpOverload
+    )
+
+
+def root(node: fx.Node) -> fx.Node:
+    """The node that made the memory of a tensor."""
+    while node.all_input_nodes and (is_view(node) or _is_part(node)):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def offset(node: fx.Node) -> sympy.Expr:
+    """Where a view begins in the memory that its root has."""
+    distance = sympy.Integer(0)
+    while is_view(node) or _is_part(node):
+        parts = node.all_input_nodes[0] if _is_part(node) else node
+        operand = parts.all_input_nodes[0]
+        if node.target is not after:  # it lies as its operand does
+            distance += _begin(node) - _begin(operand)
+        node = operand
+    return distance
+
+
+def lies_as(node: fx.Node, other: fx.Node) -> bool:
+    """Whether both have one type and device, and their elements the same places from where each begins."""
+    a, b = node.meta["val"], other.meta["val"]
+    return (
+        bool(a.dtype == b.dtype and a.device == b.device and a.dim() == b.dim())
+        and all(map(_equal, a.shape, b.shape))
+        and all(map(_equal, a.stride(), b.stride()))
+    )
+
+
+def readers(node: fx.Node) -> Iterator[fx.Node]:
+    """The nodes that read the elements of a tensor, be it through views, or once more where what they made of them is
+    read. What reads a later state of the memory, by `after`, is not among them."""
+    pending, seen = [(node, False)], set()
+    while pending:
+        tensor, again = pending.pop()
+        for user in tensor.users:
+            if user in seen or user.target is after or _reads_shape(user):
+                continue
+            if again and user.op == "output":
+                continue  # what is returned was made, and is not made again
+            changes = changes_in_place(user)
+            if changes and tensor not in fx_nodes(user.args[1:]):
+                continue  # it writes
+            seen.add(user)
+            if not changes and (is_view(user) or _is_part(user)):
+                pending.append((user, again))
+                continue
+            yield user
+            if user.target in MOVES or user.target in CONVERSIONS or user.target in COPIES:
+                pending.append((user, True))
+
+
+def _is_part(node: fx.Node) -> bool:
+    """Whether it is one of several views."""
+    return node.target is operator.getitem and is_view(node.all_input_nodes[0])
+
+
+def _reads_shape(node: fx.Node) -> bool:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    return node.target in CREATED or packet_name(node) in _SHAPES
+
+
+def _begin(node: fx.Node) -> sympy.Expr:
+    value = node.meta["val"]
+    return expression(value.storage_offset()) if isinstance(value, torch.Tensor) else sympy.nan
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool(expression(a) == expression(b))
