@@ -212,6 +212,42 @@ def soak(
 
 
 @app.command()
+def fusion(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Layers, blocks or models of the catalogue; default: layers, blocks."),
+    ] = None,
+    json: JsonFile = None,
+    inductor: Inductor = True,
+    launches: Annotated[
+        bool, typer.Option("--launches", help="List every kernel and its bytes.")
+    ] = False,
+) -> None:
+    """How many kernels layers of transformers become, and the bytes that they move, without matrix products."""
+    need("torch")
+    from dvm.bench import fusion as benchmark
+    from dvm.bench.zoo import ENTRIES
+
+    known = [*benchmark.CATALOGUE, *ENTRIES]
+    unknown = [name for name in names or [] if name not in known]
+    if unknown:
+        raise CliError(f"there is no layer {unknown[0]}; there are {', '.join(known)}")
+    chosen = [benchmark.find(name) for name in names or benchmark.CATALOGUE]
+    need(*{package: None for layer in chosen for package in layer.packages} or ["torch"])
+    engines = ["dvm", *["inductor"] * inductor]
+    results = []
+    with stages() as progress:
+        progress.begin("fusion", len(chosen))
+        for number, layer in enumerate(chosen):
+            progress.show("fusion", layer.name, number)
+            results.append(benchmark.count(layer, engines))
+    if json is not None:
+        _write("fusion", benchmark.as_json(results), json)
+    if str(json) != "-":
+        tables.print_fusions(results, launches)
+
+
+@app.command()
 def compare(
     old: Annotated[Path, typer.Argument(help="Results of an earlier run.")],
     new: Annotated[Path, typer.Argument(help="Results of a later run.")],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dvm.cli.output import console, errors, milliseconds, table
 
 if TYPE_CHECKING:
+    from dvm.bench.fusion import Fusion
     from dvm.bench.models import ModelRun
     from dvm.bench.report import Case, Change, Ratios
     from dvm.bench.soak import Soak
@@ -178,6 +179,33 @@ def print_soaks(runs: list[Soak], shapes: int) -> None:
     for run in runs:
         for sizes in run.wrong[:5]:
             errors.print(f"{run.entry.name} differs from eager at {sizes}", markup=False)
+
+
+def print_fusions(results: list[Fusion], launches: bool) -> None:
+    """Kernels, native calls and bytes of each layer, for each engine; with `launches` what they are made of."""
+    engines = list(results[0].engines)
+    columns = ("kernels", "in torch", "native calls", *(f"bytes\n{name}" for name in engines))
+    title = f"Without matrix products, convolutions and attention: {' / '.join(engines)}"
+    rows = table(title, "layer", *columns, *["share"] * (len(engines) > 1))
+    for result in results:
+        counts = list(result.engines.values())
+        share = counts[0].bytes / max(1, counts[-1].bytes)
+        colour = "red" if counts[0].kernels > counts[-1].kernels else "green"
+        rows.add_row(
+            result.layer,
+            f"[{colour}]{' / '.join(str(each.kernels) for each in counts)}",
+            " / ".join(str(each.left_to_torch) for each in counts),
+            " / ".join(str(each.native_calls) for each in counts),
+            *(f"{each.bytes:,}" for each in counts),
+            *[f"[{'red' if share > 1 else 'green'}]{share:.1%}"] * (len(counts) > 1),
+        )
+    console.print(rows)
+    for result in results if launches else ():
+        for engine, counted in result.engines.items():
+            parts = table(f"{result.layer}, {engine}", "by", "name", "bytes", left=("name",))
+            for launch in counted.launches:
+                parts.add_row(launch.by, launch.name, f"{launch.bytes:,}")
+            console.print(parts)
 
 
 def print_changes(changes: list[Change], threshold: float) -> None:
