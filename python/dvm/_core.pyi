@@ -205,6 +205,12 @@ class Executable:
         The bytecode for contiguous inputs of these shapes. `scalars` matter where they stand for dimensions.
         """
 
+    def plan(self, shapes: Sequence[Sequence[int]], scalars: Sequence[int] = ()) -> dict[str, Any]:
+        """
+        What a call with contiguous inputs of these shapes does: the kernel of each launch (-1 for a copy), how many
+        launches each stage runs at once, and the bytes of the arena and of the plan itself.
+        """
+
     def clear_cache(self) -> None:
         """Forgets all plans."""
 

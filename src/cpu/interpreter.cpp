@@ -1,6 +1,6 @@
-// A launch runs a Routine: the blocks are shared out among the threads in
-// contiguous ranges. A thread has scratch memory and a table of addresses of its own; walking on moves the addresses
-// of the slots that move, and running a tile is calling one kernel per instruction.
+// Runs blocks of a Routine on the calling thread; stages.cpp shares them out. A thread has scratch memory and a table of
+// addresses of its own; walking on moves the addresses of the slots that move, and running a tile is calling one kernel
+// per instruction.
 #include "cpu/interpreter.h"
 
 #include <algorithm>
@@ -8,13 +8,10 @@
 #include <memory>
 #include <new>
 
-#include "cpu/parallel.h"
+#include "cpu/stages.h"
 
 namespace dvm::cpu {
 namespace {
-
-// Work that one thread does in about two microseconds, what waking another takes while it still looks for work.
-constexpr double kWorkPerThread = 24 * 1024;
 
 constexpr std::size_t kScratchAlignment = 64;
 
@@ -185,45 +182,24 @@ class Runner {
   std::uintptr_t* data_;
 };
 
-struct Work {
-  const Routine* routine;
-  const Launch* launch;
-};
+}  // namespace
 
-void run_share(const Work& work, int thread, int count) {
-  const Routine& routine = *work.routine;
-  const std::int64_t total = routine.blocks.total;
-  const std::int64_t first = total / count * thread + std::min<std::int64_t>(thread, total % count);
-  const std::int64_t end = first + total / count + (thread < total % count ? 1 : 0);
+void run_blocks(const Routine& routine, const Launch& launch, std::int64_t first,
+                std::int64_t end) {
   if (first >= end) return;
   thread_local Scratch scratch;
   const std::uintptr_t memory = scratch.get(static_cast<std::size_t>(routine.scratch_bytes));
   std::uintptr_t data[kMaxSlots];
   const ProgramWords program(routine.words);
   for (int i = 0; i < program.slots(); ++i)
-    data[i] = first_address(program.slot(i), *work.launch, memory);
+    data[i] = first_address(program.slot(i), launch, memory);
   Runner(routine, data).run(first, end);
 }
 
-int threads_for(const Routine& routine, int most) {
-  const double useful = routine.work / kWorkPerThread;
-  if (most == 1 || useful < 2 || routine.blocks.total < 2) return 1;
-  const int allowed = most > 0 ? std::min(most, threads()) : threads();
-  const double blocks = static_cast<double>(routine.blocks.total);
-  return static_cast<int>(std::min({static_cast<double>(allowed), useful, blocks}));
-}
-
-}  // namespace
-
 void run(const Routine& routine, const Launch& launch, int threads) {
-  if (routine.blocks.total == 0) return;
-  Work work{&routine, &launch};
-  parallel(
-      threads_for(routine, threads),
-      [](void* context, int thread, int count) {
-        run_share(*static_cast<const Work*>(context), thread, count);
-      },
-      &work);
+  const Job job{&routine, launch};
+  const Stage stage{0, 1};
+  run({&job, 1}, {&stage, 1}, threads);
 }
 
 void run(std::span<const Word> words, const Launch& launch, int threads) {

@@ -23,4 +23,7 @@ void run(std::span<const Word> words, const Launch& launch, int threads = 0);
 /// Routine at once.
 void run(const Routine& routine, const Launch& launch, int threads = 0);
 
+/// Runs the blocks [first, end) of a Routine on the calling thread.
+void run_blocks(const Routine& routine, const Launch& launch, std::int64_t first, std::int64_t end);
+
 }  // namespace dvm::cpu

@@ -22,11 +22,12 @@ struct OpenMp {
   int (*in_parallel)() = nullptr;
   int (*thread_num)() = nullptr;
   int (*num_threads)() = nullptr;
+  void (*barrier)() = nullptr;
   std::string path;
 
   bool complete() const {
     return parallel != nullptr && max_threads != nullptr && in_parallel != nullptr &&
-           thread_num != nullptr && num_threads != nullptr;
+           thread_num != nullptr && num_threads != nullptr && barrier != nullptr;
   }
 };
 
@@ -67,6 +68,7 @@ const OpenMp* find_openmp() {
   look_up(library, "omp_in_parallel", openmp->in_parallel);
   look_up(library, "omp_get_thread_num", openmp->thread_num);
   look_up(library, "omp_get_num_threads", openmp->num_threads);
+  look_up(library, "GOMP_barrier", openmp->barrier);
   if (openmp->complete()) openmp->path = path;
   return openmp;
 }
@@ -150,6 +152,8 @@ std::atomic<bool> forked{false};
 [[maybe_unused]] const int fork_watch =
     pthread_atfork(nullptr, nullptr, [] { forked.store(true, std::memory_order_relaxed); });
 
+thread_local const OpenMp* region_library = nullptr;  // of the region that the thread is in
+
 struct Region {
   const OpenMp* openmp;
   ParallelBody body;
@@ -158,6 +162,7 @@ struct Region {
 
 void run_region(void* data) {
   const Region& region = *static_cast<const Region*>(data);
+  region_library = region.openmp;
   region.body(region.context, region.openmp->thread_num(), region.openmp->num_threads());
 }
 
@@ -187,5 +192,7 @@ void parallel(int wanted, ParallelBody body, void* context) {
   Region region{&library, body, context};
   library.parallel(run_region, &region, static_cast<unsigned>(wanted), 0);
 }
+
+void barrier() { region_library->barrier(); }
 
 }  // namespace dvm::cpu

@@ -23,4 +23,7 @@ const char* parallel_library();
 using ParallelBody = void (*)(void* context, int thread, int count);
 void parallel(int wanted, ParallelBody body, void* context);
 
+/// Inside of a body that more than one thread runs: waits until all of them are here.
+void barrier();
+
 }  // namespace dvm::cpu

@@ -62,6 +62,23 @@ nb::list programs(const Callable& self, const std::vector<std::vector<std::int64
   return list;
 }
 
+nb::dict plan(const Callable& self, const std::vector<std::vector<std::int64_t>>& shapes,
+              const std::vector<std::int64_t>& scalars) {
+  const Flow& flow = self.executable.flow();
+  const Shapes inputs(flow.graph, shapes);
+  flow.binding.check_types(inputs.views());
+  const LaunchPlan plan = make_launch_plan(flow, inputs.views(), symbol_bits(flow.graph, scalars));
+  nb::list kernels, stages;
+  for (const Launch& launch : plan.launches) kernels.append(launch.kernel);
+  for (const cpu::Stage& stage : plan.stages) stages.append(stage.count);
+  nb::dict dict;
+  dict["kernels"] = kernels;
+  dict["stages"] = stages;
+  dict["arena_bytes"] = plan.arena_bytes;
+  dict["plan_bytes"] = plan.bytes();
+  return dict;
+}
+
 nb::dict statistics(const Callable& self) {
   const CacheStatistics cache = self.executable.cache_statistics();
   const BuildTime time = self.executable.last_build_time();
@@ -190,6 +207,13 @@ void bind_executable(nb::module_& module) {
               "scalars: collections.abc.Sequence[int] = ()) -> list[Program]"),
           "The bytecode for contiguous inputs of these shapes. `scalars` matter where they stand "
           "for dimensions.")
+      .def(
+          "plan", &plan, "shapes"_a, "scalars"_a = std::vector<std::int64_t>{},
+          nb::sig("def plan(self, shapes: collections.abc.Sequence[collections.abc.Sequence[int]], "
+                  "scalars: collections.abc.Sequence[int] = ()) -> dict[str, typing.Any]"),
+          "What a call with contiguous inputs of these shapes does: the kernel of each launch (-1 "
+          "for a copy), how many\n"
+          "launches each stage runs at once, and the bytes of the arena and of the plan itself.")
       .def(
           "clear_cache", [](Callable& self) { self.executable.clear_cache(); },
           "Forgets all plans.")

@@ -38,6 +38,13 @@ void ArenaLayout::use(int block, int step) {
   blocks_[block].last = std::max(blocks_[block].last, step);
 }
 
+void ArenaLayout::widen(std::span<const std::pair<int, int>> ranges) {
+  for (Block& block : blocks_) {
+    block.first = ranges[block.first].first;
+    block.last = ranges[block.last].second;
+  }
+}
+
 std::int64_t ArenaLayout::assign() {
   std::int64_t total = 0;
   std::vector<const Block*> alive;  // by offset

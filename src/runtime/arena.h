@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace dvm {
@@ -15,6 +17,8 @@ class ArenaLayout {
   int add(std::int64_t bytes, int step);
   /// Block `block` is needed in step `step` too.
   void use(int block, int step);
+  /// Steps that run at once: `ranges` holds the first and last of those that overlap with each step.
+  void widen(std::span<const std::pair<int, int>> ranges);
   /// Chooses the offsets; returns the bytes needed in all.
   std::int64_t assign();
   std::int64_t offset(int block) const { return blocks_[block].offset; }

@@ -1,10 +1,12 @@
 #include "runtime/executable.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 
-#include "cpu/interpreter.h"
+#include "cpu/stages.h"
 #include "runtime/arena.h"
 
 namespace dvm {
@@ -85,25 +87,26 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
                      std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
                      int threads) const {
   const Arena arena(plan.arena_bytes);
-  for (const Launch& launch : plan.launches) {
-    Buffer<void*, 32> arguments(launch.arguments.size());
-    for (std::size_t i = 0; i < launch.arguments.size(); ++i) {
-      const Place& place = launch.arguments[i];
-      void* base = place.kind == Place::kInput    ? inputs[place.index]
-                   : place.kind == Place::kOutput ? outputs[place.index]
-                                                  : arena.data();
-      arguments[i] = static_cast<std::byte*>(base) + place.offset;
-    }
-    Buffer<std::uint64_t, 32> values(launch.scalars.size());
-    for (std::size_t i = 0; i < launch.scalars.size(); ++i) values[i] = scalars[launch.scalars[i]];
-    cpu::run(launch.routine, {arguments.data(), values.data()}, threads);
-  }
-  for (std::size_t i = 0; i < plan.checks.size(); ++i) {
-    const Place& place = plan.checks[i];
-    const void* base = place.kind == Place::kInput    ? inputs[place.index]
+  const auto address = [&](const Place& place) {
+    void* const base = place.kind == Place::kInput    ? inputs[place.index]
                        : place.kind == Place::kOutput ? outputs[place.index]
                                                       : arena.data();
-    if (static_cast<const unsigned char*>(base)[place.offset] == 0)
+    return static_cast<std::byte*>(base) + place.offset;
+  };
+  Buffer<cpu::Job, 16> jobs(plan.launches.size());
+  Buffer<void*, 64> arguments(plan.argument_count);
+  Buffer<std::uint64_t, 32> values(plan.scalar_count);
+  for (std::size_t n = 0; n < plan.launches.size(); ++n) {
+    const Launch& launch = plan.launches[n];
+    void** const mine = arguments.data() + launch.first_argument;
+    std::ranges::transform(launch.arguments, mine, address);
+    std::uint64_t* const numbers = values.data() + launch.first_scalar;
+    std::ranges::transform(launch.scalars, numbers, [&](int number) { return scalars[number]; });
+    jobs[n] = {&launch.routine, {mine, numbers}};
+  }
+  cpu::run({jobs.data(), plan.launches.size()}, plan.stages, threads);
+  for (std::size_t i = 0; i < plan.checks.size(); ++i) {
+    if (*address(plan.checks[i]) == std::byte{0})
       throw std::out_of_range(graph().checks()[i].message);
   }
 }

@@ -8,6 +8,7 @@
 
 #include "cpu/dispatch.h"
 #include "isa/encode.h"
+#include "runtime/stacking.h"
 #include "schedule/schedule.h"
 
 namespace dvm {
@@ -51,6 +52,7 @@ class Planner {
       : flow_(flow),
         values_(flow.binding.bind(inputs, scalars)),
         placement_(flow, values_),
+        stacking_(static_cast<int>(flow.fusion.steps.size())),
         programs_(programs) {
     placement_.take_inputs(inputs);
     place_outputs(results);
@@ -201,16 +203,25 @@ class Planner {
       launch.kernel = number;
       launch.scalars = scalars;
       launch.arguments.reserve(stage.sources.size());
+      launch.first_argument = plan_.argument_count;
+      launch.first_scalar = plan_.scalar_count;
+      plan_.argument_count += stage.sources.size();
+      plan_.scalar_count += scalars.size();
+      reads_.clear();
+      writes_.clear();
       for (const Source& source : stage.sources) {
         Place place = source.kind == Source::kInput    ? inputs[source.index]
                       : source.kind == Source::kOutput ? outputs[source.index]
                                                        : workspace;
         if (source.kind == Source::kWorkspace) place.offset += source.offset;
         launch.arguments.push_back(place);
+        if (source.kind != Source::kOutput) reads_.push_back(place);
+        if (source.kind != Source::kInput) writes_.push_back(place);
       }
       plan_.build_time.bind_us += watch_.lap();
       launch.words = encode(stage.program);
       launch.routine.bind(launch.words, *cpu::isa().kernels);
+      stacking_.add(step_, &stage != scheduled.stages.data(), reads_, writes_, launch.routine.work);
       plan_.build_time.encode_us += watch_.lap();
       if (programs_ != nullptr) programs_->push_back(std::move(stage.program));
     }
@@ -249,7 +260,8 @@ class Planner {
   }
 
   void settle() {
-    plan_.arena_bytes = placement_.assign();
+    plan_.arena_bytes = placement_.assign(stacking_.overlaps());
+    plan_.stages = stacking_.take_stages();
     for (Launch& launch : plan_.launches) {
       for (Place& place : launch.arguments) placement_.settle(place);
     }
@@ -260,8 +272,10 @@ class Planner {
   const Flow& flow_;
   DimValues values_;
   Placement placement_;
+  Stacking stacking_;
   std::vector<Program>* programs_;
   KernelShape shape_;
+  std::vector<Place> reads_, writes_;  // of a launch
   LaunchPlan plan_;
   int step_ = 0;
 };
@@ -270,7 +284,7 @@ class Planner {
 
 std::size_t LaunchPlan::bytes() const {
   std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
-                      launches.capacity() * sizeof(Launch);
+                      launches.capacity() * sizeof(Launch) + stages.capacity() * sizeof(cpu::Stage);
   for (const Launch& launch : launches) {
     total += launch.words.capacity() * sizeof(launch.words[0]) + launch.routine.bytes() -
              sizeof(launch.routine) + launch.arguments.capacity() * sizeof(Place) +

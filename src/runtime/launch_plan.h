@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/routine.h"
+#include "cpu/stages.h"
 #include "runtime/binding.h"
 #include "runtime/flow.h"
 #include "runtime/layout.h"
@@ -16,9 +17,10 @@
 namespace dvm {
 
 struct Launch {
-  std::vector<std::uint64_t> words;   // the encoded Program
-  cpu::Routine routine;               // the same, bound to this CPU; it points into `words`
-  std::vector<Place> arguments;       // one per tensor argument
+  std::vector<std::uint64_t> words;  // the encoded Program
+  cpu::Routine routine;              // the same, bound to this CPU; it points into `words`
+  std::vector<Place> arguments;      // one per tensor argument
+  std::size_t first_argument = 0, first_scalar = 0;  // among those of all launches
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
   int kernel = -1;  // number in the Fusion; -1 for a copy that no Kernel asked for
 };
@@ -44,6 +46,8 @@ struct LaunchPlan {
 
   std::vector<OutputPlan> outputs;
   std::vector<Launch> launches;
+  std::vector<cpu::Stage> stages;                    // which launches run at once
+  std::size_t argument_count = 0, scalar_count = 0;  // of all launches
   std::vector<Place> checks;  // where each condition of the Graph's checks is, after the launches
   std::int64_t arena_bytes = 0;
   std::int64_t work = 0;  // elements times instructions: a rough measure of how long a call takes

@@ -53,8 +53,12 @@ class Placement {
     return {Place::kArena, blocks_.add(bytes, step), 0};
   }
   void keep(const Place& place, int step);
-  /// Chooses the offsets in the arena; returns its bytes. Afterwards places can be settled.
-  std::int64_t assign() { return blocks_.assign(); }
+  /// Chooses the offsets in the arena, where steps overlap as ArenaLayout::widen takes it; returns its bytes.
+  /// Afterwards places can be settled.
+  std::int64_t assign(std::span<const std::pair<int, int>> overlaps) {
+    blocks_.widen(overlaps);
+    return blocks_.assign();
+  }
   void settle(Place& place) const;
 
   /// The sizes of a value of the Graph, until the next call.

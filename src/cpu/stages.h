@@ -1,0 +1,31 @@
+// Several launches in one parallel region. Those of a stage run at once, their blocks shared out as if they were one
+// launch; stages follow each other, which costs a barrier and not another region.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "cpu/interpreter.h"
+#include "cpu/routine.h"
+
+namespace dvm::cpu {
+
+struct Job {
+  const Routine* routine;
+  Launch launch;
+};
+
+/// Jobs [first, first + count), none of which reads what another of them writes.
+struct Stage {
+  std::int32_t first, count;
+};
+
+/// Runs `stages` one after the other on at most `threads` threads, 0 for as many as the caller may have; a stage with
+/// little work stays on one of them. Which thread runs a block changes no result.
+void run(std::span<const Job> jobs, std::span<const Stage> stages, int threads = 0);
+
+/// Work, in the unit of Routine::work, that is not worth a thread of its own: about two microseconds, what waking one
+/// takes while it still looks for work.
+inline constexpr double kWorkPerThread = 24 * 1024;
+
+}  // namespace dvm::cpu
