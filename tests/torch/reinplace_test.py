@@ -300,6 +300,47 @@ def test_a_compiled_model_writes_its_cache_in_place(tmp_path):
     assert loaded.explain().updates == compiled.explain().updates
 
 
+def test_a_changed_argument_may_share_no_memory():
+    class Writes(torch.nn.Module):
+        def forward(self, x, y):
+            x[1:3] = y[0] * 2
+            return x + y
+
+    compiled = dvm.compile(Writes(), (torch.randn(4, 5), torch.randn(4, 5)))
+    rows = torch.arange(40.0).view(8, 5)
+    mine, theirs = rows.clone(), rows.clone()
+    torch.testing.assert_close(compiled(mine[:4], mine[4:]), Writes()(theirs[:4], theirs[4:]))
+    torch.testing.assert_close(mine, theirs)
+    for x, y in [(rows[:4], rows[:4]), (rows[:4], rows[3:7]), (rows[4:], rows[1:5])]:
+        with pytest.raises(ValueError, match="x, which the model changes, shares memory with y"):
+            compiled(x, y)
+
+
+def test_a_static_cache_is_written_in_place():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=50,
+    )
+    model = transformers.LlamaModel(config).eval()
+
+    def step(x, cache):
+        return model(inputs_embeds=x, past_key_values=cache).last_hidden_state
+
+    compiled = torch.compile(step, backend=backend, dynamic=True)
+    mine, theirs = (transformers.StaticCache(config, max_cache_len=48) for _ in range(2))
+    with record() as report:
+        for tokens in (9, 1, 1, 1):
+            x = torch.randn(1, tokens, 32)
+            torch.testing.assert_close(compiled(x, mine), step(x, theirs), rtol=1e-4, atol=1e-5)
+    updates = [update for one in report.compilations for update in one.account()["updates"]]
+    assert {update["tensor"] for update in updates}
+    all_in_place(updates)
+
+
 def test_numpy_alone_writes_parts_in_place(tmp_path):
     import numpy as np
 

@@ -138,6 +138,11 @@ class _Writer:
             else:
                 whole = "".join(f"{size}, " for size in sizes)
                 conditions.append(f"{variables[number]}.shape == ({whole})")
+        shares = self._object(self.framework.shares_memory) if self.signature.changed else ""
+        conditions += [
+            f"not {shares}({variables[leaf]}, {variables[other]})"
+            for leaf, other in self.signature.apart
+        ]
         conditions += [self._arithmetic(condition) for condition in self.signature.conditions]
         return conditions
 

@@ -34,6 +34,9 @@ class Framework(Protocol):
     def refusal(self, tensor: Tensor, value: Any) -> str:
         """Why `value` is no tensor as wanted, its sizes apart; empty if it is."""
 
+    def shares_memory(self, a: Any, b: Any) -> bool:
+        """Whether the memory between the first and the last element of one tensor meets that of another."""
+
     def place(self, tensor: Any) -> Place:
         """Raises NotSaveableError for a tensor that is no plain memory of the CPU's."""
 

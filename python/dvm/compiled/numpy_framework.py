@@ -36,6 +36,9 @@ class NumpyFramework:
             return f"{value.ndim} dimensions came, wanted {len(tensor.shape)}"
         return ""
 
+    def shares_memory(self, a: Any, b: Any) -> bool:
+        return np.may_share_memory(a, b)
+
     def place(self, tensor: Any) -> Place:
         strides = tuple(step // tensor.dtype.itemsize for step in tensor.strides)
         return Place(tensor.ctypes.data, tensor.dtype.name, tensor.shape, strides)

@@ -53,6 +53,12 @@ def refuse(signature: Signature, framework: Framework, args: Sequence[Any]) -> N
     for path, leaf, value in zip(paths, signature.leaves, values, strict=True):
         if isinstance(leaf, Tensor):
             _check_sizes(signature, symbols, path, leaf, value)
+    for changed, other in signature.apart:
+        if framework.shares_memory(values[changed], values[other]):
+            raise InputError(
+                f"[compile] input {paths[changed]}, which the model changes, shares memory with {paths[other]}: "
+                "pass a copy"
+            )
     for condition in signature.conditions:
         if not evaluate(condition, symbols):
             wanted = f"[compile] the program needs {condition}"

@@ -90,11 +90,23 @@ class Signature:
     symbols: tuple[Symbol, ...]
     conditions: tuple[str, ...]  # arithmetic on symbols that must hold besides
     returns: Structure
+    changed: tuple[int, ...] = ()  # leaves that the model writes into
 
     @property
     def paths(self) -> list[str]:
         """The names of the leaves."""
         return [path for p in self.parameters for path in p.structure.paths(p.name)]
+
+    @property
+    def apart(self) -> list[tuple[int, int]]:
+        """Pairs of leaves that may share no memory: one is changed, and the other is read."""
+        tensors = [at for at, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor)]
+        return [
+            (leaf, other)
+            for leaf in self.changed
+            for other in tensors
+            if other != leaf and (other > leaf or other not in self.changed)
+        ]
 
     def sizes_of(self, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
         """The symbols for shapes of all tensors, none without any. Raises ValueError where the ranks do not fit."""
@@ -123,6 +135,7 @@ class Signature:
             "symbols": [dataclasses.asdict(symbol) for symbol in self.symbols],
             "conditions": list(self.conditions),
             "returns": self.returns.to_json(),
+            "changed": list(self.changed),
         }
 
     @staticmethod
@@ -138,6 +151,7 @@ class Signature:
             tuple(Symbol(**symbol) for symbol in data["symbols"]),
             tuple(str(condition) for condition in data["conditions"]),
             Structure.from_json(data["returns"]),
+            tuple(int(leaf) for leaf in data["changed"]),
         ).with_defaults()
         signature.check()
         return signature
@@ -157,6 +171,8 @@ class Signature:
         """Raises ValueError unless all sizes are said in terms of symbols that some leaf tells."""
         if len(self.leaves) != sum(p.structure.leaves for p in self.parameters):
             raise ValueError("[load] the arguments do not have as many leaves as are described")
+        if not all(0 <= leaf < len(self.leaves) for leaf in self.changed):
+            raise ValueError("[load] an argument is changed that there is not")
         known: set[str] = set()
         for symbol in self.symbols:
             leaf = self.leaves[symbol.leaf]

@@ -58,6 +58,12 @@ class TorchFramework:
             )
         return ""
 
+    def shares_memory(self, a: Any, b: Any) -> bool:
+        if a.device != b.device or not a.numel() or not b.numel():
+            return False
+        first, second = a.data_ptr(), b.data_ptr()
+        return first < second + _reach(b) and second < first + _reach(a) if first else False
+
     def place(self, tensor: Any) -> Place:
         if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
             raise NotSaveableError(f"a tensor of the layout {tensor.layout} on {tensor.device}")
@@ -75,6 +81,12 @@ class TorchFramework:
         count = 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
         flat = torch.frombuffer(memory, dtype=kind, count=count, offset=offset)
         return flat.as_strided(shape, strides)
+
+
+def _reach(tensor: torch.Tensor) -> int:
+    """The bytes from its first element to behind its last."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return int(tensor.itemsize) * (1 + sum((size - 1) * stride for size, stride in sizes))
 
 
 FRAMEWORK = TorchFramework()

@@ -11,7 +11,7 @@ import torch
 from torch import fx
 
 from dvm.torch.aten import COPIES, CREATED
-from dvm.torch.symbols import expression
+from dvm.torch.symbols import equal_strides, expression
 
 aten = torch.ops.aten
 
@@ -99,10 +99,11 @@ def offset(node: fx.Node) -> sympy.Expr:
 def lies_as(node: fx.Node, other: fx.Node) -> bool:
     """Whether both have one type and device, and their elements the same places from where each begins."""
     a, b = node.meta["val"], other.meta["val"]
-    return (
-        bool(a.dtype == b.dtype and a.device == b.device and a.dim() == b.dim())
-        and all(map(_equal, a.shape, b.shape))
-        and all(map(_equal, a.stride(), b.stride()))
+    if a.dtype != b.dtype or a.device != b.device or a.dim() != b.dim():
+        return False
+    return all(
+        _equal(size, other) and (equal_strides(stride, step) or _equal(size, 1))
+        for size, other, stride, step in zip(a.shape, b.shape, a.stride(), b.stride(), strict=True)
     )
 
 

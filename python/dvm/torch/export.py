@@ -209,9 +209,20 @@ def _signature(
         symbols,
         constraints.conditions(symbols),
         structure(program.call_spec.out_spec),
+        _changed(program, inputs),
     ).with_defaults()
     signature.check()
     return signature
+
+
+def _changed(program: ExportedProgram, inputs: Sequence[Any]) -> tuple[int, ...]:
+    """The arguments that the model writes into."""
+    targets = {
+        spec.target
+        for spec in program.graph_signature.output_specs
+        if spec.kind is OutputKind.USER_INPUT_MUTATION
+    }
+    return tuple(at for at, one in enumerate(inputs) if getattr(one, "name", "") in targets)
 
 
 def _value(nodes: Mapping[str, fx.Node], argument: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.symbols import is_contiguous
+from dvm.torch.symbols import equal_strides, is_contiguous
 
 aten = torch.ops.aten
 
@@ -170,7 +170,8 @@ def _skip_if_all(node: fx.Node) -> None:
     apart = len(part.users) == 1 and _is_new(part)  # results are tensors apart
     if any(user.op == "output" for user in node.users) and not apart:
         return
-    if all(map(_same, (*before.shape, *before.stride()), (*after.shape, *after.stride()))):
+    strides = map(equal_strides, before.stride(), after.stride())
+    if all(map(_same, before.shape, after.shape)) and all(strides):
         node.replace_all_uses_with(part)
 
 

@@ -166,11 +166,19 @@ def is_contiguous(tensor: torch.Tensor) -> bool:
     return order is not None and list(order) == sorted(order)
 
 
+def equal_strides(a: IntLike, b: IntLike) -> bool:
+    """Whether two strides are equal in every tensor that has elements."""
+    return _equal(expression(a), expression(b))
+
+
 def _equal(a: sympy.Expr, b: sympy.Expr) -> bool:
     if a == b:
         return True
     if a.is_Integer and b.is_Integer:
         return False
-    # Torch writes the strides of sizes that may be 0 as Max(1, n).
-    plain = {node: node.args[1] for node in a.atoms(Max) if node.args[0] == 1}
-    return bool(sympy.expand(a.xreplace(plain)) == sympy.expand(b))
+    return bool(sympy.expand(_plain(a)) == sympy.expand(_plain(b)))
+
+
+def _plain(stride: sympy.Expr) -> sympy.Expr:
+    """Torch writes the strides of sizes that may be 0 as Max(1, n)."""
+    return stride.xreplace({node: node.args[1] for node in stride.atoms(Max) if node.args[0] == 1})
