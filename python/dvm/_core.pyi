@@ -189,14 +189,15 @@ class Executable:
         them for several results, of the right type and shape and apart from all inputs.
         """
 
-    def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None = None) -> None:
+    def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None = None, speculate: bool = True) -> None:
         """
-        `cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor comes in.
+        `cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor comes in. With `speculate`
+        calls in which sizes happen to be equal may run fewer kernels: see `guards` in explain().
         """
 
     def explain(self) -> dict[str, Any]:
         """
-        The kernels, the `concats` with the operands that are copied into them, the steps in their order, why neighbours
+        The kernels of the version for all calls, the `guards` under which there are fewer, the `concats` with the operands that are copied into them, the steps in their order, why neighbours
         were not fused, and `stats`.
         """
 

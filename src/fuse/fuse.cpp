@@ -3,7 +3,6 @@
 #include <map>
 #include <utility>
 
-#include "fuse/grouping.h"
 #include "fuse/lower.h"
 
 namespace dvm {
@@ -63,6 +62,7 @@ Fusion fuse(const Graph& graph) {
   Fusion fusion;
   Ordering(graph, grouping, fusion).run();
   fusion.notes = grouping.notes();
+  fusion.guards = grouping.guards();
   return fusion;
 }
 

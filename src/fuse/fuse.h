@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fuse/grouping.h"
 #include "fuse/kernel.h"
 
 namespace dvm {
@@ -27,6 +28,7 @@ struct Fusion {
   std::vector<Kernel> kernels;
   std::vector<Step> steps;
   std::vector<std::string> notes;  // why two neighbours were not fused, for explain
+  std::vector<Guard> guards;       // what, were it known, would let more of them be fused
 };
 
 Fusion fuse(const Graph& graph);

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxMembers = 192;  // a Program names at most 1024 slots
 constexpr std::size_t kMaxInputs = 64;
+constexpr std::size_t kMaxGuards = 6;
 constexpr int kMaxCheapOps = 6;
 constexpr int kMaxSearch = 2000;  // values that a search for a path looks at
 
@@ -205,7 +206,7 @@ void Grouping::join_siblings() {
   }
 }
 
-bool Grouping::identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const {
+bool Grouping::identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) {
   std::uint32_t used = 0;
   for (const int axis : b_to_a) used |= axis < 0 ? 0u : 1u << axis;
   std::vector<int> rest_a, rest_b;
@@ -219,11 +220,27 @@ bool Grouping::identify_axes(const Group& a, const Group& b, std::vector<int>& b
   // axes of softmax's maximum and the axes along which its consumer broadcasts it.
   if (rest_a.empty() || rest_b.empty()) return true;
   if (rest_a.size() != rest_b.size()) return false;
+  std::vector<std::pair<Dim, Dim>> unknown;
   for (std::size_t i = 0; i < rest_a.size(); ++i) {
-    if (!graph_.facts().same(a.axes[rest_a[i]], b.axes[rest_b[i]])) return false;
+    const Dim x = a.axes[rest_a[i]], y = b.axes[rest_b[i]];
+    if (!graph_.facts().same(x, y)) unknown.emplace_back(x, y);
     b_to_a[rest_b[i]] = rest_a[i];
   }
-  return true;
+  guard(unknown);
+  return unknown.empty();
+}
+
+void Grouping::guard(const std::vector<std::pair<Dim, Dim>>& equal) {
+  const auto possible = [&](const std::pair<Dim, Dim>& pair) {
+    const Range a = graph_.facts().range(pair.first), b = graph_.facts().range(pair.second);
+    return a.low <= b.high && b.low <= a.high;
+  };
+  if (!std::ranges::all_of(equal, possible)) return;
+  for (const auto& [a, b] : equal) {
+    const Guard guard{std::min(a, b), std::max(a, b)};
+    if (std::ranges::find(guards_, guard) == guards_.end() && guards_.size() < kMaxGuards)
+      guards_.push_back(guard);
+  }
 }
 
 void Grouping::refuse(int a, int b, Value at, const char* why) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fuse/views.h"
@@ -17,6 +18,12 @@ struct Group {
   std::vector<Value> members;  // ascending
   std::vector<Value> tensors;  // what they read that is not one of them, ascending; no leaves
   std::size_t gathers = 0;     // members that are
+};
+
+/// Two dimensions that are not known to be equal.
+struct Guard {
+  Dim a, b;
+  bool operator==(const Guard&) const = default;
 };
 
 class Grouping {
@@ -45,6 +52,7 @@ class Grouping {
   bool is_output(Value value) const { return output_[value]; }
 
   const std::vector<std::string>& notes() const { return notes_; }
+  const std::vector<Guard>& guards() const { return guards_; }
 
  private:
   void find_users();
@@ -53,7 +61,9 @@ class Grouping {
   void join_siblings();
   /// Makes one group of `a` and `b` if that is allowed; pairs identify axes of a with axes of b.
   bool merge(int a, int b, const std::vector<std::pair<int, int>>& pairs, Value at);
-  bool identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a) const;
+  bool identify_axes(const Group& a, const Group& b, std::vector<int>& b_to_a);
+  /// Notes that two groups would share loops if these dimensions were equal, as they may be in some calls.
+  void guard(const std::vector<std::pair<Dim, Dim>>& equal);
   /// A merge that is being judged. The axes of `a` keep their numbers, those of `b` get the ones in b_to_a.
   struct Merge {
     int a, b;
@@ -80,6 +90,7 @@ class Grouping {
   std::vector<char> live_, output_,
       outside_;  // outside_: used by a join, an output or an opaque view
   std::vector<std::string> notes_;
+  std::vector<Guard> guards_;
 
   // Of path_outside: what the search with this number has seen.
   std::vector<int> seen_, seen_group_;

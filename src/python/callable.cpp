@@ -27,8 +27,8 @@ PyObject* out_argument(PyObject* kwargs, const Graph& graph) {
 
 }  // namespace
 
-Callable::Callable(const Graph& graph, std::size_t cache_bytes, nb::handle like)
-    : executable(graph, cache_bytes) {
+Callable::Callable(const Graph& graph, std::size_t cache_bytes, nb::handle like, bool speculate)
+    : executable(graph, cache_bytes, speculate) {
   if (!like.is_none()) framework = framework_of(reinterpret_cast<PyTypeObject*>(like.ptr()));
   std::size_t input = 0, scalar = 0;
   while (input < graph.inputs().size() || scalar < graph.scalars().size()) {

@@ -21,7 +21,7 @@ struct Argument {
 };
 
 struct Callable {
-  Callable(const Graph& graph, std::size_t cache_bytes, nb::handle like);
+  Callable(const Graph& graph, std::size_t cache_bytes, nb::handle like, bool speculate = true);
 
   /// Throws C++ exceptions, as all of these.
   nb::object call(PyObject* args, PyObject* kwargs);

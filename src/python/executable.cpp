@@ -67,9 +67,13 @@ nb::dict plan(const Callable& self, const std::vector<std::vector<std::int64_t>>
   const Flow& flow = self.executable.flow();
   const Shapes inputs(flow.graph, shapes);
   flow.binding.check_types(inputs.views());
-  const LaunchPlan plan = make_launch_plan(flow, inputs.views(), symbol_bits(flow.graph, scalars));
+  const std::vector<std::uint64_t> bits = symbol_bits(flow.graph, scalars);
+  const Flow& chosen = self.executable.versions().choose(inputs.views(), bits);
+  const LaunchPlan plan = make_launch_plan(chosen, inputs.views(), bits);
   nb::list kernels, stages;
-  for (const Launch& launch : plan.launches) kernels.append(launch.kernel);
+  for (const Launch& launch : plan.launches) {
+    kernels.append(launch.kernel < 0 ? "copy" : chosen.fusion.kernels[launch.kernel].name);
+  }
   for (const cpu::Stage& stage : plan.stages) stages.append(stage.count);
   nb::dict dict;
   dict["kernels"] = kernels;
@@ -147,6 +151,21 @@ nb::dict concat_object(const Flow& flow, Value value) {
   return dict;
 }
 
+// Each guard, and how many kernels there would be if it held and no other.
+nb::list guards_list(Versions& versions) {
+  nb::list list;
+  const Flow& base = versions.base();
+  for (std::size_t i = 0; i < base.fusion.guards.size(); ++i) {
+    const auto& [a, b] = base.fusion.guards[i];
+    nb::dict dict;
+    dict["equal"] =
+        nb::make_tuple(dim_object(base.graph.dims(), a), dim_object(base.graph.dims(), b));
+    dict["kernels"] = versions.version(GuardMask{1} << i).fusion.kernels.size();
+    list.append(dict);
+  }
+  return list;
+}
+
 nb::dict explain(const Callable& self) {
   const Flow& flow = self.executable.flow();
   const Graph& graph = flow.graph;
@@ -167,6 +186,7 @@ nb::dict explain(const Callable& self) {
   dict["concats"] = concats;
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;
+  dict["guards"] = guards_list(self.executable.versions());
   dict["stats"] = statistics(self);
   return dict;
 }
@@ -185,21 +205,27 @@ void bind_executable(nb::module_& module) {
       "Every result has memory of its own, also where it equals an input or is a view of one.")
       .def(
           "__init__",
-          [](Callable* self, const Graph& graph, std::size_t cache_bytes, nb::handle like) {
+          [](Callable* self, const Graph& graph, std::size_t cache_bytes, nb::handle like,
+             bool speculate) {
             if (!like.is_none() && !PyType_Check(like.ptr()))
               throw nb::type_error("[Executable] like is a type of tensors");
-            new (self) Callable(graph, cache_bytes, like);
+            new (self) Callable(graph, cache_bytes, like, speculate);
           },
           "graph"_a, "cache_bytes"_a = std::size_t{16} << 20, "like"_a = nb::none(),
+          "speculate"_a = true,
           nb::sig("def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None "
-                  "= None) -> None"),
+                  "= None, speculate: bool = True) -> None"),
           "`cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor "
-          "comes in.")
-      .def("explain", &explain, nb::sig("def explain(self) -> dict[str, typing.Any]"),
-           "The kernels, the `concats` with the operands that are copied into them, the steps in "
-           "their "
-           "order, why neighbours\n"
-           "were not fused, and `stats`.")
+          "comes in. With `speculate`\n"
+          "calls in which sizes happen to be equal may run fewer kernels: see `guards` in "
+          "explain().")
+      .def(
+          "explain", &explain, nb::sig("def explain(self) -> dict[str, typing.Any]"),
+          "The kernels of the version for all calls, the `guards` under which there are fewer, the "
+          "`concats` with the operands that are copied into them, the steps in "
+          "their "
+          "order, why neighbours\n"
+          "were not fused, and `stats`.")
       .def(
           "programs", &programs, "shapes"_a, "scalars"_a = std::vector<std::int64_t>{},
           nb::sig(

@@ -31,21 +31,23 @@ class Buffer {
 }  // namespace
 
 struct Executable::State {
-  State(Graph graph, std::size_t cache_bytes) : flow(std::move(graph)), cache(cache_bytes) {
+  State(Graph graph, std::size_t cache_bytes, bool speculate)
+      : versions(std::move(graph), speculate), cache(cache_bytes) {
+    const Flow& flow = versions.base();
     for (const Value input : flow.graph.inputs())
       key_words += 2 * flow.graph.node(input).shape.size();
     key_words += flow.binding.symbol_scalars().size();
   }
 
-  Flow flow;
+  Versions versions;
   PlanCache cache;
   std::size_t key_words = 0;
   mutable std::mutex build_time_mutex;
   BuildTime build_time;
 };
 
-Executable::Executable(Graph graph, std::size_t cache_bytes)
-    : state_(std::make_unique<State>(std::move(graph), cache_bytes)) {}
+Executable::Executable(Graph graph, std::size_t cache_bytes, bool speculate)
+    : state_(std::make_unique<State>(std::move(graph), cache_bytes, speculate)) {}
 
 Executable::~Executable() = default;
 
@@ -53,7 +55,8 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
                                                    std::span<const std::uint64_t> scalars,
                                                    std::span<const TensorView> outputs) {
   State& state = *state_;
-  state.flow.binding.check_types(inputs);
+  const Binding& binding = flow().binding;
+  binding.check_types(inputs);
   std::size_t words = state.key_words;
   for (const TensorView& output : outputs) words += output.rank;
   Buffer<std::int64_t, 96> key(words);
@@ -66,7 +69,7 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
                   : input.strides[k];  // of no effect, so not a reason for another plan
     }
   }
-  for (const int number : state.flow.binding.symbol_scalars())
+  for (const int number : binding.symbol_scalars())
     *at++ = static_cast<std::int64_t>(scalars[number]);
   for (const TensorView& output : outputs) {
     for (int k = 0; k < output.rank; ++k) *at++ = output.strides[k];
@@ -75,7 +78,8 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   const PlanKey whole(key.data(), words);
   const std::uint64_t hash = PlanCache::hash(whole);
   if (auto plan = state.cache.find(whole, hash)) return plan;
-  LaunchPlan plan = make_launch_plan(state.flow, inputs, scalars, outputs);
+  LaunchPlan plan =
+      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs);
   {
     const std::lock_guard lock(state.build_time_mutex);
     state.build_time = plan.build_time;
@@ -113,8 +117,8 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
 
 std::vector<Program> Executable::programs(std::span<const TensorView> inputs,
                                           std::span<const std::uint64_t> scalars) const {
-  state_->flow.binding.check_types(inputs);
-  return dvm::programs(state_->flow, inputs, scalars);
+  flow().binding.check_types(inputs);
+  return dvm::programs(state_->versions.choose(inputs, scalars), inputs, scalars);
 }
 
 void Executable::clear_cache() { state_->cache.clear(); }
@@ -125,6 +129,6 @@ BuildTime Executable::last_build_time() const {
   return state_->build_time;
 }
 
-const Flow& Executable::flow() const { return state_->flow; }
+Versions& Executable::versions() const { return state_->versions; }
 
 }  // namespace dvm

@@ -9,16 +9,17 @@
 
 #include "fuse/fuse.h"
 #include "graph/graph.h"
-#include "runtime/flow.h"
 #include "runtime/launch_plan.h"
 #include "runtime/plan_cache.h"
+#include "runtime/versions.h"
 
 namespace dvm {
 
 class Executable {
  public:
-  /// Throws std::invalid_argument if the Graph has no output, or a dimension that follows from no input.
-  explicit Executable(Graph graph, std::size_t cache_bytes = 16 << 20);
+  /// Throws std::invalid_argument if the Graph has no output, or a dimension that follows from no input. `speculate`
+  /// allows Versions besides the one that fits all calls.
+  explicit Executable(Graph graph, std::size_t cache_bytes = 16 << 20, bool speculate = true);
   ~Executable();
 
   /// The plan for these inputs, from the cache or made now. Throws std::invalid_argument naming the input and what
@@ -44,7 +45,8 @@ class Executable {
   /// Of the plan that was made last.
   BuildTime last_build_time() const;
 
-  const Flow& flow() const;
+  Versions& versions() const;
+  const Flow& flow() const { return versions().base(); }
   const Graph& graph() const { return flow().graph; }
 
  private:

@@ -53,7 +53,8 @@ class Planner {
         values_(flow.binding.bind(inputs, scalars)),
         placement_(flow, values_),
         stacking_(static_cast<int>(flow.fusion.steps.size())),
-        programs_(programs) {
+        programs_(programs),
+        plan_(flow) {
     placement_.take_inputs(inputs);
     place_outputs(results);
     const std::vector<Step>& steps = flow.fusion.steps;

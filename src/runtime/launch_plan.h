@@ -41,9 +41,10 @@ struct BuildTime {
 };
 
 struct LaunchPlan {
-  LaunchPlan() = default;
+  explicit LaunchPlan(const Flow& source) : flow(&source) {}
   LaunchPlan(LaunchPlan&&) = default;  // no copies: see Launch::routine
 
+  const Flow* flow;  // what it was made of: Launch::kernel counts its Kernels
   std::vector<OutputPlan> outputs;
   std::vector<Launch> launches;
   std::vector<cpu::Stage> stages;                    // which launches run at once

@@ -184,6 +184,7 @@ class RandomGraph:
             self._compare,
             self._position,
             self._concat,
+            self._meet,
             self._scalar,
         )
         self.choose.pick(kinds + more)()
@@ -303,6 +304,23 @@ class RandomGraph:
         else:
             value = self.graph.reshape(known.value, ["*".join(map(str, [1, *shape]))])
         self._keep(value, known.exact)
+
+    def _meet(self) -> None:
+        """A reduction over one size that meets a tensor of another: whether they share loops is the call's to say."""
+        known = self._recent()
+        shape = self._shape(known)
+        if self._kind(known) is not Kind.FLOAT or len(shape) < 1 or len(self.symbols) < 2:
+            return
+        axis = self.choose.integer(0, len(shape) - 1)
+        if any(dim not in (1, *self.symbols) for dim in shape):
+            return
+        total = self.graph.reduce("max", known.value, [axis])
+        self.not_empty = True
+        other = [*shape[:axis], self.choose.pick(self.symbols), *shape[axis + 1 :]]
+        self.types.append(self._type(known))
+        new = self.graph.input(f"x{len(self.types)}", self._type(known), other)
+        self._keep(new, True)
+        self._keep(self.graph.elementwise("maximum", [new, total]), known.exact)
 
     def _concat(self) -> None:
         """Values that differ along one axis at most, sometimes the same twice."""
@@ -472,9 +490,11 @@ def _bfloat16() -> np.dtype[Any]:
     return np.dtype(ml_dtypes.bfloat16)
 
 
-def run_and_check(random_graph: RandomGraph, executable: _core.Executable) -> list[np.ndarray]:
-    """One call of an engine on fresh sizes and inputs, held against the reference."""
-    arguments = random_graph.arguments(random_graph.sizes())
+def run_and_check(
+    random_graph: RandomGraph, executable: _core.Executable, sizes: dict[str, int] | None = None
+) -> list[np.ndarray]:
+    """One call of an engine on fresh inputs, of fresh sizes by default, held against the reference."""
+    arguments = random_graph.arguments(random_graph.sizes() if sizes is None else sizes)
     came = executable(*arguments)
     came = list(came) if isinstance(came, tuple) else [came]
     check(came, random_graph.graph, arguments)
