@@ -16,15 +16,15 @@ from dvm.bench import fusion  # noqa: E402
 
 # What still is above Inductor, and why.
 MORE_KERNELS = {
-    "mamba-step": "joining and shifting the last inputs, and the scan's state written three times",
+    "mamba-block-step": "joining and shifting the last inputs, and the scan's state written three times",
     "pooling": "two sums over rows that share no reader, and the norm of the result",
 }
 MORE_BYTES = {
     **MORE_KERNELS,
-    "qwen3": "a norm of heads is written before it is rotated",
+    "qwen3-layer": "a norm of heads is written before it is rotated",
 }
 
-_SLOW = {"qwen3", "gpt2", "t5", "whisper", "mamba-step"}
+_SLOW = {"qwen3-layer", "gpt2-block", "t5-layer", "whisper-layer", "mamba-block-step"}
 _FILE = Path(__file__).with_name("fusion-counts.txt")
 
 

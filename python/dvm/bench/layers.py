@@ -192,21 +192,21 @@ _NEEDS = ("transformers",)
 _TOKENS, _TABLE, _STATE, _FIXED = (0, 1), (0, 2), (0,), ()
 
 LAYERS = [
-    Layer("bert", _bert, _masked, (_TOKENS, (0, 2, 3)), _NEEDS),
-    Layer("llama", lambda: _Rotated(_llama()).eval(), _rotated, (_TOKENS,) * 3, _NEEDS),
+    Layer("bert-layer", _bert, _masked, (_TOKENS, (0, 2, 3)), _NEEDS),
+    Layer("llama-layer", lambda: _Rotated(_llama()).eval(), _rotated, (_TOKENS,) * 3, _NEEDS),
     Layer(
-        "llama-step",
+        "llama-layer-step",
         lambda: _RotatedStep(_llama()).eval(),
         _rotated_step,
         (*(_TOKENS,) * 3, _TABLE, _TABLE),
         _NEEDS,
     ),
-    Layer("vit", _vit, _hidden(PATCHES), (_TOKENS,), _NEEDS),
-    Layer("qwen3", lambda: _Rotated(_qwen3()).eval(), _rotated, (_TOKENS,) * 3, _NEEDS),
-    Layer("gpt2", _gpt2, _hidden(), (_TOKENS,), _NEEDS),
-    Layer("t5", _t5, _biased, (_TOKENS, (2, 3)), _NEEDS),
-    Layer("whisper", _whisper, _hidden(_FRAMES, 384), (_TOKENS,), _NEEDS),
-    Layer("mamba-step", _mamba_step, _remembered, (_STATE,) * 3, _NEEDS),
+    Layer("vit-block", _vit, _hidden(PATCHES), (_TOKENS,), _NEEDS),
+    Layer("qwen3-layer", lambda: _Rotated(_qwen3()).eval(), _rotated, (_TOKENS,) * 3, _NEEDS),
+    Layer("gpt2-block", _gpt2, _hidden(), (_TOKENS,), _NEEDS),
+    Layer("t5-layer", _t5, _biased, (_TOKENS, (2, 3)), _NEEDS),
+    Layer("whisper-layer", _whisper, _hidden(_FRAMES, 384), (_TOKENS,), _NEEDS),
+    Layer("mamba-block-step", _mamba_step, _remembered, (_STATE,) * 3, _NEEDS),
 ]
 
 

@@ -58,6 +58,7 @@ class Soak:
     difference: float = 0.0
     wrong: list[dict[str, int]] = field(default_factory=list)  # sizes beyond the tolerance
     memory: list[int] = field(default_factory=list)  # resident bytes, after each tenth
+    plan_bytes: list[int] = field(default_factory=list)  # those of the plans of "dvm", then too
     plans: dict[str, int] = field(default_factory=dict)
 
 
@@ -95,6 +96,7 @@ def soak(
             if (number + 1) % max(1, shapes // 10) == 0:
                 gc.collect()
                 run.memory.append(resident())
+                run.plan_bytes.append(_plans(recorded.compilations).get("bytes", 0))
             on_step(entry.name, shapes)
     run.graphs = counters["dvm"]["graphs"]
     run.recompilations = run.graphs - begun
@@ -163,9 +165,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
-def growth(run: Soak) -> int:
-    """Bytes that the process grew by over the second half of the shapes: the first half fills the caches."""
-    return run.memory[-1] - run.memory[len(run.memory) // 2 - 1] if len(run.memory) > 1 else 0
+def growth(samples: Sequence[int]) -> int:
+    """Bytes that came in the second half, where `samples` are of equal parts: the first half fills the caches."""
+    return samples[-1] - samples[len(samples) // 2 - 1] if len(samples) > 1 else 0
 
 
 def ratios(run: Soak, engine: str, rival: str, kind: str) -> list[float]:
@@ -205,7 +207,9 @@ def as_json(run: Soak) -> dict[str, Any]:
         "tolerance": run.entry.tolerance,
         "wrong": run.wrong,
         "resident_bytes": run.memory,
-        "growth_bytes": growth(run),
+        "plan_bytes": run.plan_bytes,
+        "growth_bytes": growth(run.memory),
+        "plan_growth_bytes": growth(run.plan_bytes),
         "plans": run.plans,
         "compile": {"seconds": {name: it.compile for name, it in run.engines.items()}},
         **{

@@ -248,6 +248,36 @@ def fusion(
 
 
 @app.command()
+def memory(
+    json: JsonFile = None,
+    quick: Quick = False,
+    inductor: Inductor = True,
+) -> None:
+    """The peak memory of a call of BERT-base and a Llama of 0.1 B, beyond weights and arguments."""
+    need("torch", "transformers")
+    from dvm.bench import memory as benchmark
+
+    engines = [name for name in benchmark.ENGINES if inductor or name != "inductor"]
+    lengths = benchmark.LENGTHS[:3] if quick else benchmark.LENGTHS
+    with stages() as progress:
+        progress.begin("memory")
+        try:
+            results = benchmark.measure(
+                list(benchmark.MODELS),
+                engines,
+                lengths,
+                benchmark.BATCHES,
+                on_step=lambda name: progress.show("memory", name),
+            )
+        except (RuntimeError, FileNotFoundError) as error:
+            raise CliError(str(error)) from None
+    if json is not None:
+        _write("memory", results, json)
+    if str(json) != "-":
+        tables.print_memory(results)
+
+
+@app.command()
 def compare(
     old: Annotated[Path, typer.Argument(help="Results of an earlier run.")],
     new: Annotated[Path, typer.Argument(help="Results of a later run.")],

@@ -8,6 +8,7 @@ from dvm.cli.output import console, errors, milliseconds, table
 
 if TYPE_CHECKING:
     from dvm.bench.fusion import Fusion
+    from dvm.bench.memory import Results
     from dvm.bench.models import ModelRun
     from dvm.bench.report import Case, Change, Ratios
     from dvm.bench.soak import Soak
@@ -145,7 +146,7 @@ def print_soaks(runs: list[Soak], shapes: int) -> None:
     """What became of each model, then how long its calls took."""
     from dvm.bench import soak
 
-    columns = ("graphs", "recompiled", "kernels", "in torch", "difference", "memory", "plans")
+    columns = ("graphs", "recompiled", "kernels", "in torch", "difference", "memory", "of plans")
     rows = table(f"Compiled once, {shapes} random shapes", "model", *columns)
     for run in runs:
         colour = "red" if run.wrong else "green"
@@ -153,11 +154,14 @@ def print_soaks(runs: list[Soak], shapes: int) -> None:
             run.entry.name,
             *map(str, (run.graphs, run.recompilations, run.kernels, run.fallbacks)),
             f"[{colour}]{run.difference:.1e}",
-            f"{soak.growth(run) / 2**20:+.1f} MiB",
-            str(run.plans.get("plans", 0)),
+            f"{soak.growth(run.memory) / 2**20:+.1f} MiB",
+            f"{soak.growth(run.plan_bytes) / 2**20:+.1f} MiB",
         )
     console.print(rows)
-    console.print("memory: growth of the process over the second half of the shapes")
+    console.print(
+        "memory: growth of the process over the second half of the shapes; of plans: how much of it"
+        " dvm keeps as plans. oneDNN keeps up to 1024 primitives, ONEDNN_PRIMITIVE_CACHE_CAPACITY=4 few"
+    )
     names = list(runs[0].engines)
     for kind, title in (("first", "The first call of a shape"), ("repeated", "A repeated shape")):
         pairs = soak.pairs(runs[0])
@@ -206,6 +210,26 @@ def print_fusions(results: list[Fusion], launches: bool) -> None:
             for launch in counted.launches:
                 parts.add_row(launch.by, launch.name, f"{launch.bytes:,}")
             console.print(parts)
+
+
+def print_memory(results: Results) -> None:
+    """The peak of each model by size and engine; red is more than Inductor's."""
+    from dvm.bench import memory
+
+    for model, engines in results.items():
+        rows = table(f"{model}: peak of a call, MiB", "batch", "length", *engines)
+        found = {engine: memory.at(results, model, engine) for engine in engines}
+        for size in found["eager"]:
+            rival = found.get("inductor", found["eager"])[size]
+            colours = ["red" if found[engine][size] > rival else "green" for engine in engines]
+            rows.add_row(
+                *map(str, size),
+                *(
+                    f"[{colour}]{found[engine][size] / 2**20:.2f}"
+                    for engine, colour in zip(engines, colours, strict=True)
+                ),
+            )
+        console.print(rows)
 
 
 def print_changes(changes: list[Change], threshold: float) -> None:
