@@ -69,12 +69,13 @@ def load(path: Path, framework: str | None) -> tuple[Parts, str]:
     chosen = framework or ("torch" if missing else "numpy")
     if missing and chosen == "numpy":
         raise ValueError(f"[load] NumPy has no {', '.join(missing)}: framework='torch' has")
+    made = find(chosen)
     parts = Parts(
         str(header["name"]),
         Signature.from_json(header["signature"]),
         flow,
-        [_core.Executable(_core.Graph.parse(text)) for text in flow.graphs],
-        _from_sections(header["tensors"], contents, flow, find(chosen)),
+        [_core.Executable(_core.Graph.parse(text), like=made.tensor) for text in flow.graphs],
+        _from_sections(header["tensors"], contents, flow, made),
         [_fallback(data) for data in header["fallbacks"]],
         [_update(data) for data in header["updates"]],
         float(header["milliseconds"]),

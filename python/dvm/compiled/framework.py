@@ -26,6 +26,7 @@ class Framework(Protocol):
     """torch or NumPy."""
 
     name: str
+    tensor: type
     dialect: Dialect
 
     def conditions(self, tensor: Tensor, code: str) -> tuple[list[str], dict[str, Any]]:

@@ -15,6 +15,7 @@ class NumpyFramework:
     """See dvm.compiled.framework.Framework."""
 
     name = "numpy"
+    tensor = np.ndarray
     dialect = NumpyDialect()
 
     def conditions(self, tensor: Tensor, code: str) -> tuple[list[str], dict[str, Any]]:

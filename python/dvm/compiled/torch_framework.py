@@ -16,6 +16,7 @@ class TorchFramework:
     """See dvm.compiled.framework.Framework."""
 
     name = "torch"
+    tensor = torch.Tensor
     dialect = TorchDialect()
 
     def conditions(self, tensor: Tensor, code: str) -> tuple[list[str], dict[str, Any]]:

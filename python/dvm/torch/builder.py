@@ -17,10 +17,6 @@ Number = bool | int | float
 
 MAX_RANK = 8
 
-# How long a chain of operations may be that is done again with an axis split.
-MAX_SPLITS = 6
-
-
 class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
     """Raised by a builder function for arguments that the core does not cover; its text is the reason."""
 
@@ -85,24 +81,6 @@ class Recipe:
         self.arguments = arguments
 
 
-@dataclass(frozen=True)
-class Groups:
-    """How a value came from `base` by merging two axes, of `sizes`, into its axis `axis`, of `size`."""
-
-    base: Value
-    axis: int
-    size: Size
-    sizes: tuple[Size, Size]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """An axis of `size` elements as two axes of `sizes`."""
-
-    size: Size
-    sizes: tuple[Size, Size]
-
-
 class Builder:
     """One Graph for a whole FX graph, with a record of how each value was made."""
 
@@ -114,8 +92,6 @@ class Builder:
         self.values: dict[fx.Node, Value | tuple[Value, ...]] = {}
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
-        self._groups: dict[int, Groups] = {}  # result of regroup() -> what it merged
-        self._splits: dict[tuple[int, int, Cut], Value | None] = {}
         self.reductions = 0  # how many there are by now
         self.now = 0  # the time (see partition.py) of the node that is being built
         self.times: dict[int, int] = {}  # of the values of nodes
@@ -204,16 +180,7 @@ class Builder:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
         type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
         values = [v if isinstance(v, Value) else self.constant(v, type) for v in operands]
-        groups = next((found for v in values if (found := self._groups_of(v)) is not None), None)
-        if groups is not None:
-            apart = [self._split(v, groups) for v in values]
-            if all(v is not None for v in apart):
-                result = self._elementwise(name, [v for v in apart if v is not None])
-                return self.regroup(result, groups.size, groups.axis)
-        return self._elementwise(name, values)
-
-    def _elementwise(self, name: str, operands: Sequence[Value]) -> Value:
-        return self._record("elementwise", tuple(v.id for v in operands), (name,))
+        return self._record("elementwise", tuple(v.id for v in values), (name,))
 
     def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
         """`a` where the boolean `condition` holds, else `b`. One of the two is a Value."""
@@ -259,9 +226,6 @@ class Builder:
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
         if value.type == type:
             return value
-        groups = self._groups_of(value)
-        if groups is not None:
-            return self.regroup(self.cast(groups.base, type), groups.size, groups.axis)
         return self._record("cast", (value.id,), (type,))
 
     def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
@@ -323,17 +287,6 @@ class Builder:
         ]
         return bool(shapes[0] == shapes[1])
 
-    def regroup(self, value: Value, size: Size, axis: int) -> Value:
-        """Merges the axes `axis` and `axis + 1` into one of `size` elements.
-
-        What is computed from the result is computed before the merge where that can be, so that it joins the kernel
-        that makes `value`.
-        """
-        shape = value.shape
-        merged = self.reshape(value, [*shape[:axis], size, *shape[axis + 2 :]])
-        self._groups[merged.id] = Groups(value, axis, size, (shape[axis], shape[axis + 1]))
-        return merged
-
     def is_tensor(self, value: Value) -> bool:
         """Whether the value comes to the present segment as a tensor: from outside or from a segment before."""
         return (
@@ -357,76 +310,6 @@ class Builder:
                 return None
             pending.extend(recipe.operands)
         return count
-
-    def _groups_of(self, value: Value) -> Groups | None:
-        return None if self.is_tensor(value) else self._groups.get(value.id)
-
-    def _split(self, value: Value, groups: Groups) -> Value | None:
-        """`value`, which is to meet a regrouped one, as it meets that one's base; None if it must be made first."""
-        cut = Cut(groups.size, groups.sizes)
-        return self._split_aligned(value, groups.base.rank - 1 - groups.axis, cut, 0)
-
-    def _split_aligned(self, value: Value, from_right: int, cut: Cut, depth: int) -> Value | None:
-        """Splits the axis that is number `from_right` from the right, as broadcasting counts."""
-        axis = value.rank - from_right
-        if axis < 0:
-            return value
-        shape = value.shape
-        if shape[axis] == 1:
-            return self.reshape(value, [*shape[:axis], 1, *shape[axis:]])
-        return self._split_axis(value, axis, cut, depth)
-
-    def _split_axis(self, value: Value, axis: int, cut: Cut, depth: int) -> Value | None:
-        if not self.same([value.shape[axis]], [cut.size]):
-            return None
-        shape = value.shape
-        if self.is_tensor(value):
-            return self.reshape(value, [*shape[:axis], *cut.sizes, *shape[axis + 1 :]])
-        known = self._groups_of(value)
-        if known is not None and known.axis == axis and self.same(known.sizes, cut.sizes):
-            return known.base
-        key = (value.id, axis, cut)
-        if key not in self._splits:
-            self._splits[key] = self._split_recipe(value, axis, cut, depth)
-        return self._splits[key]
-
-    def _split_recipe(self, value: Value, axis: int, cut: Cut, depth: int) -> Value | None:
-        recipe = self.recipes[value.id]
-        shape = value.shape
-        wanted = [*shape[:axis], *cut.sizes, *shape[axis + 1 :]]
-        if recipe.method == "input" or (
-            recipe.method == "expand" and not self.graph.shape(recipe.operands[0])
-        ):
-            return self.reshape(value, wanted)
-        if depth == MAX_SPLITS:
-            return None
-        operands = [Value(self, operand) for operand in recipe.operands]
-        if recipe.method in ("elementwise", "cast"):
-            from_right = value.rank - axis
-            apart = [
-                self._split_aligned(operand, from_right, cut, depth + 1) for operand in operands
-            ]
-            ids = tuple(operand.id for operand in apart if operand is not None)
-            return (
-                self._record(recipe.method, ids, recipe.arguments)
-                if len(ids) == len(apart)
-                else None
-            )
-        if recipe.method == "permute":
-            axes = recipe.arguments[0]
-            source = self._split_axis(operands[0], axes[axis], cut, depth + 1)
-            moved = [a + (a > axes[axis]) for a in axes]
-            moved.insert(axis + 1, moved[axis] + 1)
-            return None if source is None else self.permute(source, moved)
-        if recipe.method == "reshape":  # one that only places axes of size 1
-            before = operands[0].shape
-            if [n for n in before if n != 1] != [n for n in shape if n != 1]:
-                return None
-            place = sum(n != 1 for n in shape[:axis])
-            source_axis = [a for a, n in enumerate(before) if n != 1][place]
-            source = self._split_axis(operands[0], source_axis, cut, depth + 1)
-            return None if source is None else self.reshape(source, wanted)
-        return None
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)

@@ -325,7 +325,10 @@ class _Reinplacing:
             return
         with self.graph.inserting_before(copy):
             value = self._apart(self._without_copy(value, tensor), tensor)
-        copy.args = (tensor, value, *copy.args[2:])
+        number = _filling(value, tensor.meta["val"].dtype)
+        if number is not None:
+            copy.target, value = aten.fill_.Scalar, number
+        copy.args = (tensor, value)
         earlier = self._readers(tensor) | {*self.writers.get(tensor, ())}
         self.changes.before[copy] = {node for node in earlier if node < copy}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import fx
 
 from dvm import _core
@@ -112,7 +113,7 @@ class _Assembly:
         text = str(self.graph)
         executable = known.get(text)
         if executable is None:
-            executable = known[text] = _core.Executable(self.graph)
+            executable = known[text] = _core.Executable(self.graph, like=torch.Tensor)
         outputs = [node for node, _ in wanted]
         return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
 
@@ -143,6 +144,8 @@ class _Assembly:
                 used |= names(*recipe.arguments[0])
             elif recipe.method == "slice":
                 used |= names(recipe.arguments[1], recipe.arguments[2])
+            elif recipe.method == "concat":
+                used |= names(*{*self.part.builder.graph.shape(value)} - bound)
         missing = sorted(used - bound)
         known = used | names(*bound)
         for kind, symbol, *numbers in self.part.builder.symbols.facts():

@@ -5,6 +5,7 @@ the bias and the views around it becomes the `linear` that the program was writt
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def simplify(graph: fx.Graph) -> None:
 
 def leave_out_unused(graph: fx.Graph) -> None:
     for node in reversed(graph.nodes):
-        if not node.users and _is_pure(node):
+        if not node.users and (_is_pure(node) or node.target is operator.getitem):
             graph.erase_node(node)
 
 

@@ -56,6 +56,7 @@ class Symbols:
         expr = size.node.expr
         if self._environment is None:
             self._environment = size.node.shape_env
+            self._texts.update(_fixed(self._environment))
         text = self._texts.get(expr)
         if text is None:
             # A size such as -n follows from a number that the program was given, which is no size itself.
@@ -112,6 +113,16 @@ class Symbols:
             name = self._names[expr] = f"d{len(self._names)}"
             self.opaque[name] = expr
         return name
+
+
+def _fixed(environment: Any) -> dict[sympy.Expr, Size]:
+    """The sizes that torch took to be numbers, as by broadcasting one that can only be 1."""
+    found: dict[sympy.Expr, Size] = {}
+    for guard in environment.guards:
+        match guard.expr:
+            case sympy.Eq(lhs=lhs, rhs=sympy.Integer() as number) if lhs.free_symbols:
+                found[lhs] = int(number)
+    return found
 
 
 def _is_negated(expr: sympy.Expr) -> bool:

@@ -1,0 +1,103 @@
+"""Random torch programs give what eager gives, in results and in what they change, with one graph for many sizes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from random_graphs import Drawn, Seeded  # noqa: E402
+from random_programs import RandomProgram, check, check_compiled  # noqa: E402
+
+SLOW = os.environ.get("DVM_PROPERTIES") == "slow"
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    torch._dynamo.reset()
+    with torch.no_grad():
+        yield
+
+
+def check_seeds(first, count, lines=12):
+    """Checks that many programs, each with up to six assignments of sizes."""
+    served = 0
+    for seed in range(first, first + count):
+        program = RandomProgram(Seeded(seed), lines)
+        try:
+            served += check(program)
+        except BaseException as error:
+            error.add_note(f"seed {seed}, {lines} lines\n{program.text}")
+            raise
+    assert served >= 3 * count
+
+
+@given(st.data())
+@settings(max_examples=2000 if SLOW else 15)
+def test_random_programs(data):
+    check(RandomProgram(Drawn(data.draw)))
+
+
+def test_seeded_programs():
+    check_seeds(0, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(40))
+def test_many_seeded_programs(block):
+    check_seeds(100_000 + 500 * block, 500, lines=8 + block % 3 * 6)
+
+
+def test_through_torch_compile():
+    check_compiled(RandomProgram(Seeded(1), 12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(4))
+def test_many_through_torch_compile(block):
+    for seed in range(50 * block, 50 * block + 50):
+        torch._dynamo.reset()
+        check_compiled(RandomProgram(Seeded(seed), 12))
+
+
+# What random programs found, made small.
+
+
+def of_a_shape_alone(x):
+    return torch.softmax(torch.zeros_like(x - 1), 1)
+
+
+def a_part_that_can_only_have_one_column(x):
+    return torch.maximum(x @ x.t(), torch.chunk(x[:, :-6], 2, 1)[1])
+
+
+def joined_on_one_axis_and_stacked_on_another(x):
+    y = torch.cat([x, x], 1)
+    return torch.stack([y, y]) - y
+
+
+def joined_and_only_then_reduced(x):
+    y = torch.nn.functional.pad(x, (0, 2)).flatten()
+    z = torch.cat([y, y, y])
+    y.index_add_(0, torch.arange(2), torch.ones(2))
+    return z.logsumexp(0), y
+
+
+FOUND = [
+    of_a_shape_alone,
+    a_part_that_can_only_have_one_column,
+    joined_on_one_axis_and_stacked_on_another,
+    joined_and_only_then_reduced,
+]
+
+
+@pytest.mark.parametrize("function", FOUND, ids=lambda function: function.__name__)
+def test_what_was_found(function):
+    compiled = torch.compile(function, backend="dvm", dynamic=True)
+    for rows in (5, 7):
+        x = torch.randn(rows, 9)
+        torch.testing.assert_close(compiled(x), function(x))
