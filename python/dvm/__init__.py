@@ -20,6 +20,7 @@ from dvm._core import (
 )
 from dvm.explanation import Explanation
 from dvm.kernel import Kernel, kernel
+from dvm.profile import Profile, profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ __all__ = [
     "Explanation",
     "Graph",
     "Kernel",
+    "Profile",
     "Program",
     "__version__",
     "assemble",
@@ -48,6 +50,7 @@ __all__ = [
     "isa",
     "kernel",
     "load",
+    "profile",
     "set_threads",
     "threads",
 ]

@@ -172,7 +172,7 @@ class Graph:
 
 def fuse(graph: Graph) -> dict[str, Any]:
     """
-    How a graph is cut into kernels: "steps", a list of ("kernel", inputs, scalars, outputs, name),
+    How a graph is cut into kernels: the "graph" once its reshapes are stitched, "steps", a list of ("kernel", inputs, scalars, outputs, name),
     ("view", value) and ("concat", value), and "notes" on what was not fused.
     """
 
@@ -223,6 +223,19 @@ class Executable:
 
     @property
     def graph(self) -> Graph: ...
+
+def start_profile() -> None:
+    """
+    From now on notes the kernels that calls of this thread run, which then run one by one; see dvm.profile. Raises
+    ValueError where a profile is on.
+    """
+
+def stop_profile() -> list[dict[str, Any]]:
+    """
+    Ends start_profile(): what each kernel of each call took, in the order in which they ran. Times are nanoseconds
+    of the steady clock, which time.perf_counter_ns tells too; `bytes` are those read and written, once for each
+    tensor; `number` is -1 for a copy.
+    """
 
 class KernelFunction:
     """

@@ -76,14 +76,16 @@ int threads_for(const Work& work, int most) {
 
 }  // namespace
 
-void run(std::span<const Job> jobs, std::span<const Stage> stages, int threads) {
+int run(std::span<const Job> jobs, std::span<const Stage> stages, int threads) {
   Work work{jobs, stages};
+  const int wanted = threads_for(work, threads);
   parallel(
-      threads_for(work, threads),
+      wanted,
       [](void* context, int thread, int count) {
         run_stages(*static_cast<const Work*>(context), thread, count);
       },
       &work);
+  return wanted;
 }
 
 }  // namespace dvm::cpu

@@ -21,8 +21,8 @@ struct Stage {
 };
 
 /// Runs `stages` one after the other on at most `threads` threads, 0 for as many as the caller may have; a stage with
-/// little work stays on one of them. Which thread runs a block changes no result.
-void run(std::span<const Job> jobs, std::span<const Stage> stages, int threads = 0);
+/// little work stays on one of them. Which thread runs a block changes no result. Returns how many threads it asked for.
+int run(std::span<const Job> jobs, std::span<const Stage> stages, int threads = 0);
 
 /// Work, in the unit of Routine::work, that is not worth a thread of its own: about two microseconds, what waking one
 /// takes while it still looks for work.

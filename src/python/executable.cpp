@@ -10,6 +10,7 @@
 #include "python/callable.h"
 #include "python/convert.h"
 #include "python/module.h"
+#include "runtime/profile.h"
 
 namespace dvm::python {
 namespace {
@@ -191,6 +192,23 @@ nb::dict explain(const Callable& self) {
   return dict;
 }
 
+nb::list stop_profile() {
+  nb::list list;
+  for (const KernelTime& time : Profile::stop()) {
+    nb::dict dict;
+    dict["graph"] = time.graph;
+    dict["kernel"] = time.kernel;
+    dict["number"] = time.number;
+    dict["launches"] = time.launches;
+    dict["threads"] = time.threads;
+    dict["begin_ns"] = time.begin;
+    dict["end_ns"] = time.end;
+    dict["bytes"] = time.bytes;
+    list.append(dict);
+  }
+  return list;
+}
+
 PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(call_slot)}, {0, nullptr}};
 
 }  // namespace
@@ -249,6 +267,17 @@ void bind_executable(nb::module_& module) {
       .def_prop_ro(
           "graph", [](const Callable& self) -> const Graph& { return self.executable.graph(); },
           nb::rv_policy::reference_internal);
+  module.def("start_profile", &Profile::start,
+             "From now on notes the kernels that calls of this thread run, which then run one by "
+             "one; see dvm.profile. Raises\n"
+             "ValueError where a profile is on.");
+  module.def("stop_profile", &stop_profile,
+             nb::sig("def stop_profile() -> list[dict[str, typing.Any]]"),
+             "Ends start_profile(): what each kernel of each call took, in the order in which they "
+             "ran. Times are nanoseconds\n"
+             "of the steady clock, which time.perf_counter_ns tells too; `bytes` are those read "
+             "and written, once for each\n"
+             "tensor; `number` is -1 for a copy.");
 }
 
 }  // namespace dvm::python

@@ -8,6 +8,7 @@
 
 #include "cpu/stages.h"
 #include "runtime/arena.h"
+#include "runtime/profile.h"
 
 namespace dvm {
 namespace {
@@ -27,6 +28,31 @@ class Buffer {
   T usual_[kUsual];
   std::vector<T> long_;
 };
+
+// One launch after the other, each with its time.
+void run_profiled(const LaunchPlan& plan, std::span<const cpu::Job> jobs, int threads,
+                  Profile& profile) {
+  const cpu::Stage alone{0, 1};
+  const Flow& flow = *plan.flow;
+  const std::size_t before = profile.times().size();
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    const Launch& launch = plan.launches[n];
+    const std::int64_t begin = Profile::now();
+    const int used = cpu::run(jobs.subspan(n, 1), {&alone, 1}, threads);
+    const std::int64_t end = Profile::now();
+    std::vector<KernelTime>& times = profile.times();
+    if (launch.kernel >= 0 && times.size() > before && times.back().number == launch.kernel) {
+      KernelTime& kernel = times.back();  // goes on with what its last launch began
+      kernel.end = end;
+      ++kernel.launches;
+      kernel.threads = std::max(kernel.threads, used);
+    } else {
+      profile.add({flow.graph.name(),
+                   launch.kernel < 0 ? "copy" : flow.fusion.kernels[launch.kernel].name,
+                   launch.kernel, 1, used, begin, end, launch.bytes});
+    }
+  }
+}
 
 }  // namespace
 
@@ -108,7 +134,12 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     std::ranges::transform(launch.scalars, numbers, [&](int number) { return scalars[number]; });
     jobs[n] = {&launch.routine, {mine, numbers}};
   }
-  cpu::run({jobs.data(), plan.launches.size()}, plan.stages, threads);
+  const std::span<const cpu::Job> all(jobs.data(), plan.launches.size());
+  if (Profile* const profile = Profile::current(); profile != nullptr) [[unlikely]] {
+    run_profiled(plan, all, threads, *profile);
+  } else {
+    cpu::run(all, plan.stages, threads);
+  }
   for (std::size_t i = 0; i < plan.checks.size(); ++i) {
     if (*address(plan.checks[i]) == std::byte{0})
       throw std::out_of_range(graph().checks()[i].message);

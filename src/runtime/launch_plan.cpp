@@ -1,5 +1,6 @@
 #include "runtime/launch_plan.h"
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 #include <optional>
@@ -42,6 +43,15 @@ Kernel copy_kernel(Type type, int rank) {
   kernel.inputs.push_back({-1, type, dims});
   kernel.outputs.push_back({-1, 0, type, dims});
   return kernel;
+}
+
+// Of what lies in memory: an axis that is broadcast is there once.
+std::int64_t bytes_of(const Layout& layout, Type type) {
+  std::int64_t count = bytes(type);
+  for (int k = 0; k < layout.rank; ++k) {
+    if (layout.strides[k] != 0 || layout.sizes[k] == 0) count *= layout.sizes[k];
+  }
+  return count;
 }
 
 class Planner {
@@ -160,7 +170,20 @@ class Planner {
       outputs.push_back(placement_.at(flow_.tensor_of(output.value)).place);
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    launch(kernel, number, inputs, outputs, scalars);
+    launch(kernel, number, inputs, outputs, scalars, traffic(kernel, positions));
+  }
+
+  // Each tensor counts once; of one that is picked from no more than one element for each position is read.
+  std::int64_t traffic(const Kernel& kernel, std::int64_t positions) const {
+    std::int64_t moved = 0;
+    for (const KernelInput& input : kernel.inputs) {
+      const std::int64_t whole =
+          bytes_of(placement_.at(flow_.tensor_of(input.value)).layout, input.type);
+      moved += input.picked < 0 ? whole : std::min(whole, positions * bytes(input.type));
+    }
+    for (const KernelOutput& output : kernel.outputs)
+      moved += bytes_of(placement_.at(flow_.tensor_of(output.value)).layout, output.type);
+    return moved;
   }
 
   // An axis along which the tensor has one element only is broadcast there.
@@ -188,11 +211,13 @@ class Planner {
     fill_strides(shape_.output_strides[0], to.layout, kernel.outputs[0].dim_of_axis);
     plan_.work += from.layout.elements();
     placement_.keep(from.place, step_);
-    launch(kernel, -1, {&from.place, 1}, {&to.place, 1}, {});
+    launch(kernel, -1, {&from.place, 1}, {&to.place, 1}, {},
+           bytes_of(from.layout, type) + bytes_of(to.layout, type));
   }
 
   void launch(const Kernel& kernel, int number, std::span<const Place> inputs,
-              std::span<const Place> outputs, const std::vector<std::int32_t>& scalars) {
+              std::span<const Place> outputs, const std::vector<std::int32_t>& scalars,
+              std::int64_t moved) {
     plan_.build_time.bind_us += watch_.lap();
     Scheduled scheduled = schedule(kernel, shape_);
     plan_.build_time.schedule_us += watch_.lap();
@@ -202,6 +227,7 @@ class Planner {
     for (Stage& stage : scheduled.stages) {
       Launch& launch = plan_.launches.emplace_back();
       launch.kernel = number;
+      if (&stage == scheduled.stages.data()) launch.bytes = moved;
       launch.scalars = scalars;
       launch.arguments.reserve(stage.sources.size());
       launch.first_argument = plan_.argument_count;

@@ -23,6 +23,8 @@ struct Launch {
   std::size_t first_argument = 0, first_scalar = 0;  // among those of all launches
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
   int kernel = -1;  // number in the Fusion; -1 for a copy that no Kernel asked for
+  // What the Kernel reads and writes, at the first of its launches and 0 at the others.
+  std::int64_t bytes = 0;
 };
 
 /// A tensor that the caller allocates before the launches.

@@ -110,6 +110,17 @@ def test_explain_writes_a_page(dvm_command, kernels, tmp_path):
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
+def test_run_of_a_kernel(dvm_command, kernels, tmp_path):
+    trace = tmp_path / "trace.json"
+    code, out, _ = dvm_command(
+        "run", f"{kernels}:softmax", "64x100", "--trace", trace, "--calls", 3
+    )
+    assert code == 0
+    assert "max_sub_exp_sum_div" in out
+    events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    assert sum(event["ph"] == "X" for event in events) == 3
+
+
 def test_explain_of_a_torch_function(dvm_command, kernels):
     pytest.importorskip("torch")
     code, out, _ = dvm_command("explain", f"{kernels}:gelu", "128x768", "768")

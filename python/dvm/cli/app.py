@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dvm.cli import bench, demo, dis, doctor, explain, info
+from dvm.cli import bench, demo, dis, doctor, explain, info, run
 from dvm.cli.output import CliError, console, errors
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.add_typer(bench.app)
 app.command()(explain.explain)
+app.command()(run.run)
 app.command()(dis.dis)
 app.command()(info.info)
 app.command()(doctor.doctor)

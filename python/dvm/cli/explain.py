@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from dvm.cli.output import CliError, console, errors, need, write_json
-from dvm.cli.target import DTYPES, Argument, load, parse_argument
+from dvm.cli.target import as_callable, example, load, load_saved, parse_argument
 
 
 def explain(
@@ -29,7 +29,7 @@ def explain(
     import dvm
     from dvm.compiled.model import CompiledModel
 
-    found = _load_saved(target) if target.endswith(".dvm") else load(target)
+    found = load_saved(target) if target.endswith(".dvm") else load(target)
     arguments = [parse_argument(shape) for shape in shapes or []]
     try:
         if isinstance(found, dvm.Kernel):
@@ -45,7 +45,7 @@ def explain(
             explanation = dvm.explain(found, *arguments)
         elif callable(found):
             need("torch")
-            explanation = dvm.explain(_callable(found), *map(_example, arguments))
+            explanation = dvm.explain(as_callable(found), *map(example, arguments))
         else:
             raise CliError(
                 f"{target} is a {type(found).__name__}; wanted a kernel, a function or a module"
@@ -66,30 +66,3 @@ def _write_page(text: str, path: Path) -> None:
     except OSError as error:
         raise CliError(f"{path}: {error.strerror}") from None
     errors.print(f"written: {path}", markup=False, highlight=False)
-
-
-def _load_saved(path: str) -> Any:
-    import dvm
-
-    try:
-        return dvm.load(path)
-    except (OSError, ValueError, ImportError) as error:
-        raise CliError(str(error)) from None
-
-
-def _callable(found: Any) -> Any:
-    import torch
-
-    # A module's class stands for the module that its constructor makes without arguments.
-    if isinstance(found, type) and issubclass(found, torch.nn.Module):
-        return found().eval()
-    return found
-
-
-def _example(argument: Argument) -> Any:
-    import torch
-
-    dtype = getattr(torch, DTYPES[argument.dtype])
-    if dtype.is_floating_point:
-        return torch.randn(argument.shape).to(dtype)
-    return torch.ones(argument.shape, dtype=dtype)

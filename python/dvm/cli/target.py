@@ -1,4 +1,4 @@
-"""What the user points at: `FILE.py:name` and shapes such as `128x768:f16`."""
+"""What the user points at: `FILE.py:name`, a saved model, and shapes such as `128x768:f16` with examples of them."""
 
 from __future__ import annotations
 
@@ -74,3 +74,32 @@ def load(target: str) -> Any:
     except AttributeError:
         public = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
         raise CliError(f"{target}: {file} defines {', '.join(public)}; not {name}") from None
+
+
+def load_saved(path: str) -> Any:
+    """The model in a file of CompiledModel.save."""
+    import dvm
+
+    try:
+        return dvm.load(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise CliError(str(error)) from None
+
+
+def as_callable(found: Any) -> Any:
+    """A module's class stands for the module that its constructor makes without arguments."""
+    import torch
+
+    if isinstance(found, type) and issubclass(found, torch.nn.Module):
+        return found().eval()
+    return found
+
+
+def example(argument: Argument) -> Any:
+    """A tensor of torch's: random floats, and ones of any other type, which are valid indices too."""
+    import torch
+
+    dtype = getattr(torch, DTYPES[argument.dtype])
+    if dtype.is_floating_point:
+        return torch.randn(argument.shape).to(dtype)
+    return torch.ones(argument.shape, dtype=dtype)

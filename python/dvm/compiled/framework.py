@@ -5,6 +5,7 @@ become tensors of it. The Dialect (dvm.flow) is how the framework computes; this
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +41,9 @@ class Framework(Protocol):
 
     def place(self, tensor: Any) -> Place:
         """Raises NotSaveableError for a tensor that is no plain memory of the CPU's."""
+
+    def example(self, dtype: str, shape: Sequence[int]) -> Any:
+        """A tensor to try a model on: random floats, and ones of any other type, which are valid indices too."""
 
     def from_memory(
         self, memory: Any, offset: int, dtype: str, shape: list[int], strides: list[int]

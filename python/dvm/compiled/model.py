@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from dvm.compiled import artifact
 from dvm.compiled.account import account
 from dvm.compiled.call import write_call
 from dvm.compiled.container import ArtifactError
+from dvm.compiled.examples import examples
 from dvm.compiled.explanation import Explanation, plural
 from dvm.compiled.framework import find
 from dvm.compiled.parts import Parts
@@ -29,7 +31,7 @@ class CompiledModel:
         self._parts = parts
         self._framework = find(framework)
         run, self._source = write(
-            parts.flow, parts.executables, parts.constants, self._framework.dialect
+            parts.flow, parts.executables, parts.constants, self._framework.dialect, parts.name
         )
         self._call = write_call(parts.signature, self._framework, run)
 
@@ -41,19 +43,19 @@ class CompiledModel:
         """Whose tensors it takes and returns: "torch" or "numpy"."""
         return self._framework.name
 
-    def explain(self, *examples: Any) -> Explanation:
-        """Which kernels there are, and what torch runs and why. Bytes are told for the sizes that `examples` have,
-        tensors or what else has a `shape` in place of all tensors among the arguments; without any for those that it
+    def explain(self, *tensors: Any) -> Explanation:
+        """Which kernels there are, and what torch runs and why. Bytes are told for the sizes that `tensors` have,
+        all tensors among the arguments or what else has a `shape`; without any for those that it
         was compiled with. Raises ValueError for examples of other ranks."""
         parts = self._parts
-        sizes = parts.signature.sizes_of([tuple(e.shape) for e in examples])
+        sizes = parts.signature.sizes_of([tuple(t.shape) for t in tensors])
         graph = account(
             parts.flow,
             parts.executables,
             parts.types,
             parts.fallbacks,
             parts.updates,
-            sizes=sizes if examples else parts.sizes,
+            sizes=sizes if tensors else parts.sizes,
             kind="inference",
             ms=parts.milliseconds,
             source=self._source,
@@ -65,6 +67,13 @@ class CompiledModel:
             conditions=list(parts.signature.conditions),
         )  # fmt: skip
         return Explanation(name=parts.name, compiles=1, graphs=[graph])
+
+    def examples(self, *shapes: Sequence[int]) -> list[Any]:
+        """Arguments to try it on: random floats, and ones of any other type. `shapes` are those of all tensors among
+        the arguments; without any they are those that it was compiled with. Raises ValueError for other ranks."""
+        signature = self._parts.signature
+        sizes = self._parts.sizes | signature.sizes_of([tuple(shape) for shape in shapes])
+        return examples(signature, self._framework, sizes, shapes)
 
     def save(self, path: str | Path) -> None:
         """Writes everything, weights included, into one file, which dvm.load reads on any machine with this version

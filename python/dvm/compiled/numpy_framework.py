@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,12 @@ class NumpyFramework:
     def place(self, tensor: Any) -> Place:
         strides = tuple(step // tensor.dtype.itemsize for step in tensor.strides)
         return Place(tensor.ctypes.data, tensor.dtype.name, tensor.shape, strides)
+
+    def example(self, dtype: str, shape: Sequence[int]) -> Any:
+        kind = find_dtype(dtype)
+        if not dtype.startswith(("float", "bfloat")):
+            return np.ones(shape, kind)
+        return np.random.default_rng(0).standard_normal(shape).astype(kind)
 
     def from_memory(
         self, memory: Any, offset: int, dtype: str, shape: list[int], strides: list[int]

@@ -84,6 +84,24 @@ class Structure:
             for child, part in zip(self.children, self.parts(value), strict=True):
                 yield from child.flatten(part)
 
+    def build(self, leaves: Iterator[Any]) -> Any:
+        """The value that these leaves are nested in, of which it takes as many as it has."""
+        if self.kind == "leaf":
+            return next(leaves)
+        parts = [child.build(leaves) for child in self.children]
+        match self.kind:
+            case "tuple":
+                return tuple(parts)
+            case "list":
+                return parts
+            case "dict":
+                return dict(zip(self.keys, parts, strict=True))
+            case "namedtuple":
+                return self.type(*parts)
+            case _:
+                assert self.custom is not None
+                return self.custom.unflatten(parts)
+
     def to_json(self) -> Json:
         """Raises NotSaveableError for a custom container that is no mapping from text."""
         if self.kind == "leaf":

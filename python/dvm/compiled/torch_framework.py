@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -72,6 +73,12 @@ class TorchFramework:
             raise NotSaveableError("a tensor that is conjugated or negated when it is read")
         dtype = str(tensor.dtype).removeprefix("torch.")
         return Place(tensor.data_ptr(), dtype, tuple(tensor.shape), tensor.stride())
+
+    def example(self, dtype: str, shape: Sequence[int]) -> Any:
+        kind = getattr(torch, dtype)
+        return (
+            torch.randn(shape).to(kind) if kind.is_floating_point else torch.ones(shape, dtype=kind)
+        )
 
     def from_memory(
         self, memory: Any, offset: int, dtype: str, shape: list[int], strides: list[int]

@@ -4,9 +4,12 @@ call need not decide again is decided here. What differs between frameworks is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType
 from typing import Any, Protocol
 
+from dvm.flow import timing
 from dvm.flow.arithmetic import FUNCTIONS, parse
 from dvm.flow.steps import (
     Argument,
@@ -58,11 +61,21 @@ class Dialect(Protocol):
 
 
 def write(
-    flow: Flow, executables: Sequence[Any], constants: Mapping[str, Any], dialect: Dialect
+    flow: Flow,
+    executables: Sequence[Any],
+    constants: Mapping[str, Any],
+    dialect: Dialect,
+    title: str = "call",
 ) -> tuple[Function, str]:
     """The function, which takes the inputs in a list and empties it, and its source. `executables` are those of
-    `flow.graphs`, `constants` the tensors of `flow.constants`."""
-    return _Writer(flow, executables, constants, dialect).write()
+    `flow.graphs`, `constants` the tensors of `flow.constants`; `title` is what a profile calls all of it."""
+    writer = _Writer(flow, executables, constants, dialect)
+    source = writer.source(writer.plain())
+    scope = {**writer.scope}
+    exec(compile(source, "<dvm>", "exec"), scope)  # noqa: S102 - our own source
+    function: Function = scope.pop(writer.run)  # what is registered must not hold it
+    timing.register(function, lambda: writer.timed(title, scope))
+    return function, source
 
 
 class _Writer:
@@ -85,18 +98,50 @@ class _Writer:
         self.named: dict[tuple[str, int], str] = {}  # what the scope has already
         self.words: dict[Word, Any] = {}
 
-    def write(self) -> tuple[Function, str]:
-        run, args = self._name("run", None), self._name("args", None)
-        lines = [f"def {run}({args}):"]
+        self.run, self.args = self._name("run", None), self._name("args", None)
+
+    def source(self, statements: Iterator[str]) -> str:
+        """The definition of a function of these statements."""
+        lines = [f"def {self.run}({self.args}):", *(f"    {line}" for line in statements)]
+        return "\n".join(lines) + "\n"
+
+    def plain(self) -> Iterator[str]:
+        """The statements of a call."""
+        yield from self._taken()
+        yield from map(self._statement, self.flow.steps)
+        yield f"return {self._code(self.flow.returns)}"
+
+    def timed(self, title: str, scope: dict[str, Any]) -> CodeType:
+        """The code of a call that tells what its steps take; what it names besides goes into `scope`."""
+        source = self.source(self._timed_statements(title))
+        for name, value in self.scope.items():
+            scope.setdefault(name, value)
+        module = compile(source, "<dvm profile>", "exec")
+        return next(code for code in module.co_consts if isinstance(code, CodeType))
+
+    def _taken(self) -> Iterator[str]:
         if self.flow.inputs:
-            lines.append(f"    {', '.join(self.flow.inputs)}, = {args}")
-        lines.append(f"    {args}.clear()")
-        lines += [f"    {self._statement(step)}" for step in self.flow.steps]
-        lines.append(f"    return {self._code(self.flow.returns)}")
-        source = "\n".join(lines) + "\n"
-        exec(compile(source, "<dvm>", "exec"), self.scope)  # noqa: S102 - our own source
-        function: Function = self.scope[run]
-        return function, source
+            yield f"{', '.join(self.flow.inputs)}, = {self.args}"
+        yield f"{self.args}.clear()"
+
+    def _timed_statements(self, title: str) -> Iterator[str]:
+        now = self._name("now", time.perf_counter_ns)
+        note = self._name("note", timing.note)
+        entered, began, returned = (self._name(n, None) for n in ("entered", "began", "returned"))
+        yield f"{entered} = {now}()"
+        yield from self._taken()
+        for step in self.flow.steps:
+            if not timing.is_timed(step):
+                yield self._statement(step)
+                continue
+            yield f"{began} = {now}()"
+            yield self._statement(step)
+            names = [] if isinstance(step, Run) else [*sorted(reads(step)), *writes(step)]
+            values = "".join(f"{name}, " for name in names)
+            yield f"{note}({self._name('step', step)}, {began}, {now}(), ({values}))"
+        yield f"{returned} = {self._code(self.flow.returns)}"
+        yield f"{note}({title!r}, {entered}, {now}())"
+        yield f"return {returned}"
 
     def _statement(self, step: Step) -> str:
         match step:
