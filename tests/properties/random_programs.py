@@ -150,7 +150,7 @@ class RandomProgram:
                     f"torch.maximum({x}, {y})",
                     f"{x} * {c.pick((0.5, -1, 2))} + 1",
                     f"torch.where({self._mask(x)}, {x}, {y})",
-                    f"{x}.{c.pick(('double', 'float', 'clone', 'contiguous'))}()",
+                    f"{x}.{c.pick(('double', 'float', 'clone'))}()",
                 )
             )
         )

@@ -316,6 +316,30 @@ def test_a_changed_argument_may_share_no_memory():
             compiled(x, y)
 
 
+def test_an_argument_that_lies_otherwise_than_the_example_is_changed():
+    class Writes(torch.nn.Module):
+        def forward(self, x):
+            x.view(-1)[3:5] = 7
+            x[1:, 1] += 1
+            return x.sum(0)
+
+    compiled = dvm.compile(Writes(), (torch.randn(4, 4),))
+    mine = torch.randn(4, 4).t()
+    theirs = mine.contiguous()
+    torch.testing.assert_close(compiled(mine), Writes()(theirs))
+    torch.testing.assert_close(mine.contiguous(), theirs)
+
+
+def paged(cache, keys, slots):
+    cache.view(-1, cache.shape[2])[slots] = keys
+    return cache.amax(-1)
+
+
+def test_paged_cache_is_written_in_place():
+    slots = torch.tensor([17, 3, 40])
+    all_in_place(agrees(paged, torch.randn(6, 16, 8), torch.randn(3, 8), slots, largest=24))
+
+
 def test_a_static_cache_is_written_in_place():
     transformers = pytest.importorskip("transformers")
     config = transformers.LlamaConfig(

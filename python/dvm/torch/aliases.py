@@ -29,6 +29,9 @@ MOVES = (
 CONVERSIONS = (aten._to_copy.default, torch.ops.prims.convert_element_type.default)
 """Done again in every kernel that reads their results."""
 
+REGROUPING = (aten.view.default, aten._unsafe_view.default)
+"""Views that regroup axes."""
+
 _UNTOLD = (aten._unsafe_view.default,)  # views, though their schemas do not say so
 _SHAPES = frozenset(
     {"sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "empty_like", "new_empty"}
@@ -94,6 +97,15 @@ def offset(node: fx.Node) -> sympy.Expr:
             distance += _begin(node) - _begin(operand)
         node = operand
     return distance
+
+
+def regroups(node: fx.Node) -> bool:
+    """Whether a view may only be one for the strides that its root was traced with."""
+    while is_view(node) or _is_part(node):
+        if node.target in REGROUPING or node.target is aten.as_strided.default:
+            return True
+        node = node.all_input_nodes[0]
+    return False
 
 
 def lies_as(node: fx.Node, other: fx.Node) -> bool:

@@ -67,7 +67,7 @@ def _views() -> frozenset[int]:
     """The results that AOTAutograd, whatever the graph returns, makes again as views of arguments."""
     context = TracingContext.try_get()
     known = context.fw_metadata if context is not None else None
-    if known is None:
+    if known is None or known.tokens:
         return frozenset()
     first = known.num_mutated_inp_runtime_indices
     kinds = (OutputType.alias_of_input, OutputType.is_input)

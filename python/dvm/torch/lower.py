@@ -53,7 +53,7 @@ def lower(
     start = time.perf_counter()
     graph = gm.graph
     simplify(graph)
-    changes = reinplace(graph, views)
+    changes = reinplace(graph, views, None if lifted is None else lifted.keys())
     part = partition(graph, options.numerics, changes.before)
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aliases import CONVERSIONS, MOVES, after, packet_name
+from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, packet_name
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 from dvm.torch.builder import Builder, Declined, Value
 
@@ -104,7 +104,7 @@ class Partition:
             return self.outside(node.all_input_nodes[0], time)
         if role is Role.VIEW:
             base = self.outside(node.all_input_nodes[0], time)
-            return node if base is not None and node.target in _REGROUPING else base
+            return node if base is not None and node.target in REGROUPING else base
         return node
 
 
@@ -118,9 +118,6 @@ _local_scalar_dense
 _UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
 _TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
-
-_REGROUPING = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
-
 
 Before = Mapping[fx.Node, Set[fx.Node]]
 """For nodes that change memory in place, what has to come earlier (see reinplace.py)."""

@@ -25,9 +25,10 @@ from dvm.torch.aliases import (
     offset,
     packet_name,
     readers,
+    regroups,
     root,
 )
-from dvm.torch.aten import COMPUTED, CREATED
+from dvm.torch.aten import COMPUTED, COPIES, CREATED
 from dvm.torch.partition import Fallback
 from dvm.torch.simplify import leave_out_unused
 from dvm.torch.symbols import expression
@@ -97,19 +98,23 @@ class Changes:
     account: list[Change] = field(default_factory=list)
 
 
-def reinplace(graph: fx.Graph, views: Set[int] = frozenset()) -> Changes:
+def reinplace(
+    graph: fx.Graph, views: Set[int] = frozenset(), laid_out: Set[fx.Node] | None = None
+) -> Changes:
     """Changes the graph. Its mutable operations are those that copy into placeholders at its end. `views` are the
-    numbers of the results that the caller replaces by views of arguments."""
-    work = _Reinplacing(graph, views)
+    numbers of the results that the caller replaces by views of arguments, `laid_out` the placeholders whose strides
+    are those that were traced, None for all."""
+    work = _Reinplacing(graph, views, laid_out)
     if work.applies():
         work.run()
     return work.changes
 
 
 class _Reinplacing:
-    def __init__(self, graph: fx.Graph, views: Set[int]) -> None:
+    def __init__(self, graph: fx.Graph, views: Set[int], laid_out: Set[fx.Node] | None) -> None:
         self.graph = graph
         self.views = views
+        self.laid_out = laid_out
         self.output = next(node for node in graph.nodes if node.op == "output")
         self.changes = Changes()
         self.states: dict[
@@ -213,6 +218,8 @@ class _Reinplacing:
             return f"nothing tells who else has {whole.name}"
         if not lies_as(node, base) or _overlaps_itself(base):
             return "its result lies otherwise in memory"
+        if regroups(base) and not self._is_laid_out(whole):
+            return f"{base.name} may be a copy of {whole.name}, whose strides are known at run time"
         if offset(base) != 0:
             return f"{base.name} is a part of {whole.name}, not all of it"
         for reader in self._readers(whole):
@@ -227,6 +234,12 @@ class _Reinplacing:
             if late or whole.op != "placeholder":
                 return f"{whole.name} is returned as it was before"
         return ""
+
+    def _is_laid_out(self, whole: fx.Node) -> bool:
+        """Whether memory is certainly laid out as torch's tracing has it, so that reshapes which were views are."""
+        if whole.op == "placeholder":
+            return self.laid_out is None or whole in self.laid_out
+        return whole.target in COMPUTED or whole.target in COPIES or _is_created(whole)
 
     def _results(self) -> dict[int, fx.Node]:
         """Those that are returned as they are."""
