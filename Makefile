@@ -88,6 +88,8 @@ tidy: setup
 bench: setup
 	mkdir -p build/bench
 	$(BIN)/dvm bench compile --json build/bench/compile.json
+	$(BIN)/dvm bench fusion --json build/bench/fusion.json
+	$(BIN)/dvm bench memory --json build/bench/memory.json
 	$(BIN)/dvm bench models --json build/bench/models.json
 	$(BIN)/dvm bench operators --json build/bench/operators.json --plot build/bench/operators.png
 

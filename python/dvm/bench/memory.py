@@ -33,8 +33,12 @@ def measure(
     batches: Sequence[int],
     *,
     on_step: Callable[[str], None] = lambda name: None,
+    on_result: Callable[[Results], None] = lambda results: None,
 ) -> Results:
-    """Raises RuntimeError with the end of what a process said that failed, or FileNotFoundError without a compiler."""
+    """`on_step` is told what begins, `on_result` what is known so far whenever a process is done.
+
+    Raises RuntimeError with the end of what a process said that failed, or FileNotFoundError without a compiler.
+    """
     results: Results = {}
     with tempfile.TemporaryDirectory() as folder:
         counter = build(Path(folder))
@@ -43,6 +47,7 @@ def measure(
                 on_step(f"{model}, {engine}")
                 arguments = [model, engine, *(",".join(map(str, of)) for of in (lengths, batches))]
                 results.setdefault(model, {})[engine] = _process(arguments, counter)
+                on_result(results)
     return results
 
 

@@ -259,6 +259,7 @@ def memory(
 
     engines = [name for name in benchmark.ENGINES if inductor or name != "inductor"]
     lengths = benchmark.LENGTHS[:3] if quick else benchmark.LENGTHS
+    to_file = json is not None and str(json) != "-"
     with stages() as progress:
         progress.begin("memory")
         try:
@@ -268,6 +269,7 @@ def memory(
                 lengths,
                 benchmark.BATCHES,
                 on_step=lambda name: progress.show("memory", name),
+                on_result=lambda found: _write("memory", found, json) if to_file else None,
             )
         except (RuntimeError, FileNotFoundError) as error:
             raise CliError(str(error)) from None
