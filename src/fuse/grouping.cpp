@@ -14,12 +14,6 @@ constexpr std::size_t kMaxGuards = 6;
 constexpr int kMaxCheapOps = 6;
 constexpr int kMaxSearch = 2000;  // values that a search for a path looks at
 
-bool computes(const Node& node) {
-  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
-         node.kind == NodeKind::kReduce || node.kind == NodeKind::kIota ||
-         node.kind == NodeKind::kGather;
-}
-
 // Whether a node reads the operand in an order that only the data know.
 bool picks_from(const Node& node, std::size_t operand) {
   return node.kind == NodeKind::kGather && operand == 0;

@@ -3,9 +3,6 @@
 #include <algorithm>
 
 namespace dvm {
-namespace {
-
-// The dimensions that are not 1.
 std::vector<int> proper_dims(const Graph& graph, Value value) {
   const std::vector<Dim>& shape = graph.node(value).shape;
   std::vector<int> proper;
@@ -15,7 +12,11 @@ std::vector<int> proper_dims(const Graph& graph, Value value) {
   return proper;
 }
 
-}  // namespace
+bool computes(const Node& node) {
+  return node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast ||
+         node.kind == NodeKind::kReduce || node.kind == NodeKind::kIota ||
+         node.kind == NodeKind::kGather;
+}
 
 bool is_view(const Node& node) {
   return node.kind == NodeKind::kPermute || node.kind == NodeKind::kExpand ||

@@ -13,7 +13,11 @@ namespace dvm {
 using AxisMap = std::vector<int>;
 inline constexpr int kPicked = -2;
 
+/// Whether a Kernel computes a node: no view, no leaf, no memory.
+bool computes(const Node& node);
 bool is_view(const Node& node);
+/// The dimensions of a value that are not 1.
+std::vector<int> proper_dims(const Graph& graph, Value value);
 /// Whether `value` is a view that a Kernel sees through.
 bool is_transparent(const Graph& graph, Value value);
 /// A 0-d number that every Kernel can hold for itself.

@@ -55,6 +55,8 @@ struct Check {
 class Graph {
  public:
   explicit Graph(std::string name = "graph") : name_(std::move(name)) {}
+  /// An empty Graph over the dimensions of another, of which the same is known.
+  Graph(std::string name, Facts facts) : name_(std::move(name)), facts_(std::move(facts)) {}
 
   // Builders. Each infers the shape and throws std::invalid_argument "[op] what came, what was wanted".
   Value input(std::string name, Type type, std::vector<Dim> shape);

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "fuse/fuse.h"
+#include "fuse/stitch.h"
 #include "graph/text.h"
 #include "python/convert.h"
 #include "python/facts.h"
@@ -113,7 +114,8 @@ nb::dict node_object(const Graph& graph, Value value) {
   return dict;
 }
 
-nb::dict fuse_object(const Graph& graph) {
+nb::dict fuse_object(const Graph& source) {
+  const Graph graph = stitch(source);
   const Fusion fusion = fuse(graph);
   nb::list steps;
   for (const Step& step : fusion.steps) {
@@ -128,6 +130,7 @@ nb::dict fuse_object(const Graph& graph) {
     }
   }
   nb::dict dict;
+  dict["graph"] = print(graph);
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;
   return dict;
@@ -277,7 +280,8 @@ void bind_graph(nb::module_& module) {
 
   module.def("fuse", &fuse_object, "graph"_a,
              nb::sig("def fuse(graph: Graph) -> dict[str, typing.Any]"),
-             "How a graph is cut into kernels: \"steps\", a list of (\"kernel\", inputs, scalars, "
+             "How a graph is cut into kernels: the \"graph\" once its reshapes are stitched, "
+             "\"steps\", a list of (\"kernel\", inputs, scalars, "
              "outputs, name),\n"
              "(\"view\", value) and (\"concat\", value), and \"notes\" on what was not fused.");
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "fuse/stitch.h"
+
 namespace dvm {
 namespace {
 
@@ -14,7 +16,7 @@ const Graph& with_outputs(const Graph& graph) {
 }  // namespace
 
 Flow::Flow(Graph source)
-    : graph(std::move(source)), fusion(fuse(with_outputs(graph))), binding(graph, fusion) {
+    : graph(stitch(std::move(source))), fusion(fuse(with_outputs(graph))), binding(graph, fusion) {
   tensor_of_value.assign(graph.nodes().size(), -1);
   scalar_of_value.assign(graph.nodes().size(), -1);
   std::vector<bool> made;  // by tensor: a Kernel's or a concat, whose memory is ours to choose

@@ -8,12 +8,12 @@ others a bound on the rounding error is carried along, so that a comparison is n
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from choosing import Chooser
 from rounding import check
 
 from dvm import _core, element_types, graph_reference
@@ -53,41 +53,6 @@ OPERATORS = {
 SIZES = (0, 1, 1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 130)
 
 
-class Chooser:
-    """Where decisions come from."""
-
-    def integer(self, low: int, high: int) -> int:
-        raise NotImplementedError
-
-    def pick(self, options: Sequence[Any]) -> Any:
-        return options[self.integer(0, len(options) - 1)]
-
-    def chance(self, percent: int) -> bool:
-        return self.integer(0, 99) >= 100 - percent  # so that shrinking goes towards "no"
-
-
-class Seeded(Chooser):
-    """Decisions by a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)
-
-    def integer(self, low: int, high: int) -> int:
-        return self._random.randint(low, high)
-
-
-class Drawn(Chooser):
-    """Decisions by hypothesis."""
-
-    def __init__(self, draw: Any) -> None:
-        self._draw = draw
-
-    def integer(self, low: int, high: int) -> int:
-        from hypothesis import strategies
-
-        return self._draw(strategies.integers(low, high))
-
-
 @dataclass
 class Known:
     """A value of the graph under construction."""
@@ -108,6 +73,9 @@ class RandomGraph:
         self.symbols = [f"d{i}" for i in range(choose.integer(0, 4))]
         self.types: list[str] = []
         self.numbers: dict[int, float | int] = {}
+        self.merged: dict[
+            int | str, tuple[int | str, int | str]
+        ] = {}  # what a dimension was made of
         for i in range(choose.integer(1, 3)):
             self._input(f"x{i}")
         given = {dim for known in self.values for dim in self._shape(known)}
@@ -283,7 +251,8 @@ class RandomGraph:
         known = self._recent()
         shape = self._shape(known)
         c = self.choose
-        name = c.pick(("permute", "merge", "unsqueeze", "expand", "split"))
+        name = c.pick(("permute", "merge", "unmerge", "unsqueeze", "expand", "flatten"))
+        merged = [i for i, dim in enumerate(shape) if dim in self.merged]
         if name == "permute":
             axes = list(range(len(shape)))
             for i in range(len(axes) - 1):
@@ -292,8 +261,14 @@ class RandomGraph:
             value = self.graph.permute(known.value, axes)
         elif name == "merge" and len(shape) >= 2:
             i = c.integer(0, len(shape) - 2)
-            merged = f"({shape[i]}*{shape[i + 1]})"
-            value = self.graph.reshape(known.value, [*shape[:i], merged, *shape[i + 2 :]])
+            product = f"({shape[i]}*{shape[i + 1]})"
+            value = self.graph.reshape(known.value, [*shape[:i], product, *shape[i + 2 :]])
+            self.merged[self.graph.shape(value)[i]] = (shape[i], shape[i + 1])
+        elif name == "unmerge" and merged:
+            i = c.pick(merged)
+            value = self.graph.reshape(
+                known.value, [*shape[:i], *self.merged[shape[i]], *shape[i + 1 :]]
+            )
         elif name == "unsqueeze" and len(shape) < 6:
             i = c.integer(0, len(shape))
             value = self.graph.reshape(known.value, [*shape[:i], 1, *shape[i:]])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from choosing import Drawn, Seeded
 from hypothesis import given
 from hypothesis import strategies as st
-from random_graphs import Drawn, RandomGraph, Seeded, run_and_check
+from random_graphs import RandomGraph, run_and_check
 
 from dvm import _core
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
-from random_graphs import Chooser
+from choosing import Chooser
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dvm.torch.decompositions import decompositions
@@ -91,7 +91,7 @@ class RandomProgram:
     def _environment(self, sample: int) -> dict[str, Any]:
         sizes = {symbol: known[sample] for symbol, known in SAMPLES.items()}
         tensors = self.inputs(sizes)
-        return {"torch": torch, "F": F} | dict(zip(self.names, tensors, strict=True))
+        return {"torch": torch, "F": F} | {f"x{i}": tensor for i, tensor in enumerate(tensors)}
 
     def _try(self, line: str) -> None:
         """Keeps a line that every sample can run."""
@@ -99,8 +99,11 @@ class RandomProgram:
             try:
                 exec(line, run)
             except (RuntimeError, IndexError, ValueError):
-                if number:
-                    raise  # the first sample has made the change
+                if number:  # an earlier sample has run it
+                    self.runs = [self._environment(sample) for sample in range(3)]
+                    for kept in self.lines:
+                        for each in self.runs:
+                            exec(kept, each)
                 return
         self.lines.append(line)
         name = line.split(" = ")[0]

@@ -8,9 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from choosing import Drawn, Seeded  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from random_graphs import Drawn, Seeded  # noqa: E402
 from random_programs import RandomProgram, check, check_compiled  # noqa: E402
 
 SLOW = os.environ.get("DVM_PROPERTIES") == "slow"

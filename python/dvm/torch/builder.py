@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from dvm.torch.symbols import IntLike, Size, Symbols, expression
 Number = bool | int | float
 
 MAX_RANK = 8
+
 
 class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
     """Raised by a builder function for arguments that the core does not cover; its text is the reason."""

@@ -127,9 +127,7 @@ def group_norm(
     size = b.symbols.size
     per_group = shape[1] // groups
     spatial = b.symbols.shape(shape[2:])
-    # Reshape what comes as it comes: between a conversion and the kernel a reshape would keep the two apart.
-    grouped = b.reshape(b.value(x), [size(shape[0]), groups, size(per_group), *spatial])
-    value = b.cast(grouped, b.common_type(x))
+    value = b.reshape(b.compute(x), [size(shape[0]), groups, size(per_group), *spatial])
     axes = list(range(2, value.rank))
     count = b.count([per_group, *shape[2:]], value.type)
     mean = b.reduce("sum", value, axes) / count
@@ -141,7 +139,7 @@ def group_norm(
         None if p is None else b.cast(b.reshape(b.value(p), parameter_shape), value.type)
         for p in (weight, bias)
     ]
-    result = b.regroup(_affine(b, normal, *parameters), size(shape[1]), 1)
+    result = b.reshape(_affine(b, normal, *parameters), b.symbols.shape(shape))
     statistics = [size(shape[0]), groups]
     return result, b.reshape(mean, statistics), b.reshape(scale, statistics)
 

@@ -26,13 +26,7 @@ aten = torch.ops.aten
     aten.squeeze.dims,
 )
 def reshape(b: Builder, node: fx.Node, x: fx.Node, *_: Any) -> Value:
-    value, shape = b.value(x), b.symbols.shape(node.meta["val"].shape)
-    before = value.shape
-    if len(before) == len(shape) + 1 and b.recipes[value.id].method in ("elementwise", "cast"):
-        for axis, size in enumerate(shape):
-            if b.same(before[:axis] + before[axis + 2 :], shape[:axis] + shape[axis + 1 :]):
-                return b.regroup(value, size, axis)
-    return b.reshape(value, shape)
+    return b.reshape(b.value(x), b.symbols.shape(node.meta["val"].shape))
 
 
 @lowers(VIEWS, aten.expand.default)
@@ -126,7 +120,7 @@ def cat(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Valu
     if any(value.rank != tensor.dim() for value in values):
         raise Declined("a part of shape [0] is joined with tensors of another rank")
     if _is_choice(b, values):
-        return b.regroup(_choice(b, values, axis), b.symbols.size(tensor.shape[axis]), axis)
+        return b.reshape(_choice(b, values, axis), b.symbols.shape(tensor.shape))
     return b.concat([b.cast(value, NAMES[tensor.dtype]) for value in values], axis)
 
 
