@@ -38,9 +38,10 @@ _SHAPES = frozenset(
 )
 
 
-def after(tensor: Any, change: Any) -> Any:
-    """The tensor once `change`, a node that changed its memory, has run: the same tensor, as a value of its own."""
-    del change
+def after(tensor: Any, change: Any, whole: Any) -> Any:
+    """The tensor once `change`, a node that changed its memory, has run: the same tensor, as a value of its own.
+    `whole` is its root, at whose first element it begins."""
+    del change, whole
     return tensor
 
 
@@ -82,7 +83,9 @@ def is_opaque(node: fx.Node) -> bool:
 
 def root(node: fx.Node) -> fx.Node:
     """The node that made the memory of a tensor."""
-    while node.all_input_nodes and (is_view(node) or _is_part(node)):
+    while is_view(node) or _is_part(node):
+        if node.target is after:
+            return node.args[2]  # type: ignore[return-value]
         node = node.all_input_nodes[0]
     return node
 
@@ -90,18 +93,17 @@ def root(node: fx.Node) -> fx.Node:
 def offset(node: fx.Node) -> sympy.Expr:
     """Where a view begins in the memory that its root has."""
     distance = sympy.Integer(0)
-    while is_view(node) or _is_part(node):
+    while (is_view(node) and node.target is not after) or _is_part(node):
         parts = node.all_input_nodes[0] if _is_part(node) else node
         operand = parts.all_input_nodes[0]
-        if node.target is not after:  # it lies as its operand does
-            distance += _begin(node) - _begin(operand)
+        distance += _begin(node) - _begin(operand)
         node = operand
     return distance
 
 
 def regroups(node: fx.Node) -> bool:
     """Whether a view may only be one for the strides that its root was traced with."""
-    while is_view(node) or _is_part(node):
+    while (is_view(node) and node.target is not after) or _is_part(node):
         if node.target in REGROUPING or node.target is aten.as_strided.default:
             return True
         node = node.all_input_nodes[0]

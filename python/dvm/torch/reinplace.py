@@ -117,10 +117,8 @@ class _Reinplacing:
         self.laid_out = laid_out
         self.output = next(node for node in graph.nodes if node.op == "output")
         self.changes = Changes()
-        self.states: dict[
-            fx.Node, list[fx.Node]
-        ] = {}  # of the memory that a root made, oldest first
-        self.writers: dict[fx.Node, list[fx.Node]] = {}
+        self.states: dict[fx.Node, fx.Node] = {}  # the latest of the memory that a root made
+        self.writers: dict[fx.Node, fx.Node] = {}  # what made it
         self.last = {
             node.args[0]: node
             for node in graph.nodes
@@ -168,15 +166,15 @@ class _Reinplacing:
             for target, arguments in steps:
                 view = self._view(target, view, arguments)
             change = self._change(innermost, view, whole)
-            result = self.graph.call_function(after, (base, change))
+            result = self.graph.call_function(after, (base, change, whole))
         change.meta = {**node.meta, "val": view.meta["val"]}
         result.meta = dict(node.meta)
         node.replace_all_uses_with(result)
         for old in (node, *inner):
             self.graph.erase_node(old)
         self.changes.before[change] = earlier
-        self.states.setdefault(whole, [whole]).append(result)
-        self.writers.setdefault(whole, []).append(change)
+        self.states[whole] = result
+        self.writers[whole] = change
         self._tell(node, base, change, "")
 
     def _is_inner(self, node: fx.Node) -> bool:
@@ -251,9 +249,8 @@ class _Reinplacing:
         }
 
     def _readers(self, whole: fx.Node) -> set[fx.Node]:
-        """Of all states of its memory."""
-        states = self.states.get(whole, [whole])
-        return {reader for state in states for reader in readers(state)}
+        """Of the latest state of its memory. Those of earlier ones come before the change that ended them."""
+        return set(readers(self.states.get(whole, whole)))
 
     def _twin(self, node: fx.Node, base: fx.Node) -> fx.Node:
         with self.graph.inserting_before(node):
@@ -342,7 +339,9 @@ class _Reinplacing:
         if number is not None:
             copy.target, value = aten.fill_.Scalar, number
         copy.args = (tensor, value)
-        earlier = self._readers(tensor) | {*self.writers.get(tensor, ())}
+        earlier = self._readers(tensor)
+        if tensor in self.writers:
+            earlier.add(self.writers[tensor])
         self.changes.before[copy] = {node for node in earlier if node < copy}
 
     def _tell(self, node: fx.Node, base: fx.Node, change: fx.Node | None, reason: str) -> None:
