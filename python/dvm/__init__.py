@@ -62,6 +62,7 @@ def compile(  # noqa: A001 - the word for it
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
+    facts: Sequence[Sequence[Any]] = (),
     options: Mapping[str, Any] | None = None,
 ) -> CompiledModel:
     """Compiles a torch module or function as a whole, through torch.export, for calls without gradients.
@@ -70,12 +71,17 @@ def compile(  # noqa: A001 - the word for it
     may differ from call to call; all others are fixed. `options` are those of dvm.torch.Options. Weights stay the
     module's own: what is written into them is seen by the next call.
 
-    Raises what torch.export raises when it cannot capture the model, RuntimeError when `strict` is set and an
-    operation would run in torch, and NotImplementedError for arguments that no tensor or number is.
+    `facts` are what is known of sizes besides, by their names in `dynamic_shapes`: ("equal", "a", "b"),
+    ("multiple", "length", 8), ("range", "length", 1, 512), where None is no limit, and ("likely", "batch", [1, 8]). A
+    call that breaks one raises ValueError; those that are likely demand nothing.
+
+    Raises ValueError for a fact that names no dimension or contradicts what else is known, what torch.export raises
+    when it cannot capture the model, RuntimeError when `strict` is set and an operation would run in torch, and
+    NotImplementedError for arguments that no tensor or number is.
     """
     module = importlib.import_module("dvm.torch.export")
     compiled: CompiledModel = module.compile_model(
-        model, args, kwargs, dynamic_shapes=dynamic_shapes, options=options
+        model, args, kwargs, dynamic_shapes=dynamic_shapes, facts=facts, options=options
     )
     return compiled
 

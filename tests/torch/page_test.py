@@ -96,3 +96,66 @@ def test_page_of_a_training_graph():
     assert json.loads(account.json())["graphs"][1]["wiring"]["nodes"]
     html = account.html()
     assert sum(html.count(f'id="g{n}k') for n in range(2)) == len(account.kernels)
+
+
+class Decoder(torch.nn.Module):
+    def forward(self, query, keys, cache):
+        keys = torch.cat([cache, keys, keys * 2], 0)
+        scores = torch.exp(keys).sum(1) + 1
+        return scores, query * 2, keys
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    new, old = torch.export.Dim("new", min=1, max=64), torch.export.Dim("old", max=640)
+    args = torch.randn(3, 8), torch.randn(3, 8), torch.randn(5, 8)
+    shapes = ({0: torch.export.Dim("asked", max=640)}, {0: new}, {0: old})
+    return dvm.compile(Decoder().eval(), args, dynamic_shapes=shapes)
+
+
+def test_explain_tells_facts_and_from_whom(decoder):
+    graph = decoder.explain()["graphs"][0]
+    assert {fact["source"] for fact in graph["facts"] if fact["given"]} == {"torch"}
+    assert "range(new, 0, 64), from torch" in str(decoder.explain())
+    assert "range(new, 0, 64)" in decoder.explain().html()
+
+
+def test_explain_tells_what_is_copied_into_a_concat(decoder):
+    (concat,) = decoder.explain()["graphs"][0]["concats"]
+    assert [part["copied"] for part in concat["parts"]] == [True, True, False]
+    assert "Joined" in decoder.explain().html()
+
+
+def test_explain_tells_the_stages_of_a_call_with_given_sizes(decoder):
+    sizes = torch.empty(3, 8), torch.empty(2, 8), torch.empty(0, 8)
+    few = dvm.explain(decoder, *sizes)["graphs"][0]["launches"]
+    many = decoder.explain()["graphs"][0]["launches"]
+    assert all(sum(run["stages"]) == len(run["kernels"]) for run in [*few, *many])
+    # Nothing is copied of an empty cache.
+    assert sum(len(run["kernels"]) for run in many) == sum(len(run["kernels"]) for run in few) + 1
+    assert "Stages of a call" in decoder.explain().html()
+
+
+def test_guards_are_told_with_the_kernels_under_them():
+    def shares(x, y):
+        return y / x.exp().sum(1, keepdim=True)
+
+    rows, others = torch.export.Dim("rows"), torch.export.Dim("others")
+    args = torch.randn(4, 8), torch.randn(4, 6)
+    made = dvm.compile(shares, args, dynamic_shapes=({1: rows}, {1: others}))
+    (guard,) = made.explain()["graphs"][0]["guards"]
+    assert (guard["kernels"], guard["otherwise"]) == (1, 2)
+    assert "rows == others: 1 kernel instead of 2" in str(made.explain())
+    assert "Fewer kernels where" in made.explain().html()
+
+
+def test_the_cost_of_the_host_says_how_it_is_known(block):
+    cost = block.explain()["graphs"][0]["host_cost"]
+    counts = {part["what"]: part["count"] for part in cost["parts"]}
+    assert (
+        counts["calls of Executables"] == counts["launches"] == counts["operations in torch"] == 3
+    )
+    assert cost["us"] == pytest.approx(sum(p["count"] * p["us_each"] for p in cost["parts"]))
+    assert 0 < cost["us"] < 10_000
+    assert "the model was not run" in cost["how"]
+    assert "the model was not run" in str(block.explain())

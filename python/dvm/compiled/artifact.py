@@ -52,6 +52,7 @@ def save(parts: Parts, framework: Framework, path: Path) -> None:
             "updates": parts.updates,
             "types": parts.types,
             "sizes": parts.sizes,
+            "facts": parts.facts,
             "tensors": tensors,
         }
     except NotSaveableError as error:
@@ -81,6 +82,7 @@ def load(path: Path, framework: str | None) -> tuple[Parts, str]:
         float(header["milliseconds"]),
         {str(name): _type(data) for name, data in header["types"].items()},
         {str(name): int(size) for name, size in header["sizes"].items()},
+        [_fact(data) for data in header["facts"]],
     )
     return parts, chosen
 
@@ -176,6 +178,16 @@ def _update(data: Json) -> dict[str, Any]:
         "in_place": bool(data["in_place"]),
         "how": str(data["how"]),
         "line": str(data["line"]),
+    }
+
+
+def _fact(data: Json) -> dict[str, Any]:
+    """Only told, as types are: what fusion goes by is in the Graphs, what is checked in the Signature."""
+    return {
+        "kind": str(data["kind"]),
+        "text": str(data["text"]),
+        "source": str(data["source"]),
+        "given": bool(data["given"]),
     }
 
 

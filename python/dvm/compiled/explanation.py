@@ -5,10 +5,12 @@ and why the rest is not. For a single kernel of the kernel language it is dvm.ex
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dvm.kernel_line import kernel_line
 from dvm.page.page import page
+from dvm.page.wording import Words, human, stages_text
 
 
 class Explanation(dict[str, Any]):
@@ -46,7 +48,8 @@ class Explanation(dict[str, Any]):
         ]
         for number, graph in enumerate(graphs):
             lines += ["", f"graph {number} ({graph['kind']}, compiled in {graph['ms']:.1f} ms)"]
-            lines += [f"  kernel {kernel_line(kernel)}" for kernel in graph["kernels"]]
+            words = Words(graph)
+            lines += [f"  kernel {words.plain(kernel_line(kernel))}" for kernel in graph["kernels"]]
             for fallback in graph["fallbacks"]:
                 times = f" x{fallback['count']}" if fallback["count"] > 1 else ""
                 lines.append(f"  torch  {fallback['name']}{times}: {fallback['reason']}")
@@ -57,10 +60,37 @@ class Explanation(dict[str, Any]):
                     f"  update {update['name']} of {update['tensor']}: {where}: {update['how']}"
                 )
                 lines.append(f"         {update['line']}")
-            lines += [f"  note   {note}" for note in graph["notes"]]
+            lines += [f"  note   {words.plain(note)}" for note in graph["notes"]]
+            lines += _lines_of_sizes(graph)
         return "\n".join(lines)
 
 
-def plural(count: int, noun: str) -> str:
+def _lines_of_sizes(graph: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of sizes, what follows from them, and what a call costs besides its kernels."""
+    words = Words(graph)
+    for fact in graph["facts"]:
+        yield f"  fact   {words.plain(fact['text'])}, from {fact['source']}"
+    for guard in graph["guards"]:
+        a, b = map(words.size, guard["equal"])
+        fewer = f"{plural(guard['kernels'], 'kernel')} instead of {guard['otherwise']}"
+        yield f"  where  {a} == {b}: {fewer}{_times(guard)}"
+    for concat in graph["concats"]:
+        copied = [part["name"] for part in concat["parts"] if part["copied"]]
+        told = f"copied: {', '.join(copied)}" if copied else "none copied"
+        yield f"  join   {words.tensor(concat)} of {len(concat['parts'])} parts, {told}{_times(concat)}"
+    for run in graph.get("launches", ()):
+        launches = plural(len(run["kernels"]), "launch", "es")
+        stages = plural(len(run["stages"]), "stage")
+        yield f"  call   {launches} in {stages}, {human(run['arena_bytes'])} between them{_times(run)}"
+        yield f"         {stages_text(run)}"
+    if "host_cost" in graph:
+        yield f"  host   about {graph['host_cost']['us']:.1f} us a call: {graph['host_cost']['how']}"
+
+
+def _times(item: Mapping[str, Any]) -> str:
+    return f" (x{item['times']})" if item["times"] > 1 else ""
+
+
+def plural(count: int, noun: str, ending: str = "s") -> str:
     """`1 kernel`, `2 kernels`."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count} {noun}" + ("" if count == 1 else ending)

@@ -17,6 +17,7 @@ from dvm.compiled.framework import find
 from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Symbol, Tensor
 from dvm.flow.function import write
+from dvm.flow.steps import Run
 
 
 class CompiledModel:
@@ -56,6 +57,8 @@ class CompiledModel:
             parts.fallbacks,
             parts.updates,
             sizes=sizes if tensors else parts.sizes,
+            framework=self.framework,
+            facts=parts.facts,
             kind="inference",
             ms=parts.milliseconds,
             source=self._source,
@@ -82,10 +85,11 @@ class CompiledModel:
 
     def __repr__(self) -> str:
         parts = self._parts
-        account = self.explain()
-        calls = sum(fallback["count"] for fallback in account.fallbacks)
+        kernels = [len(executable.explain()["kernels"]) for executable in parts.executables]
+        count = sum(kernels[step.graph] for step in parts.flow.steps if isinstance(step, Run))
+        calls = sum(fallback["count"] for fallback in parts.fallbacks)
         lines = [
-            f"CompiledModel {parts.name}: {plural(len(account.kernels), 'kernel')}, "
+            f"CompiledModel {parts.name}: {plural(count, 'kernel')}, "
             f"{plural(calls, 'operation')} in torch, {plural(len(parts.constants), 'constant')}"
         ]
         labels = {symbol.name: symbol for symbol in parts.signature.symbols}

@@ -26,3 +26,6 @@ class Parts:
     milliseconds: float  # that its compilation took, torch's tracing apart
     types: dict[str, list[Any]]  # element type and sizes of the Flow's tensors that are no views
     sizes: dict[str, int]  # of the example arguments, by symbol
+    facts: list[
+        dict[str, Any]
+    ]  # that were stated of sizes, with kind, text, source and given, as Graph.facts

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from dvm.compiled.framework import Framework
 from dvm.compiled.signature import REQUIRED, Fixed, Leaf, Number, Signature, Tensor
 from dvm.compiled.structure import Structure
-from dvm.flow.arithmetic import evaluate
+from dvm.flow.arithmetic import evaluate, parse
 
 _KINDS = {"int": int, "float": float, "bool": bool}
 
@@ -61,10 +61,13 @@ def refuse(signature: Signature, framework: Framework, args: Sequence[Any]) -> N
             )
     for condition in signature.conditions:
         if not evaluate(condition, symbols):
-            wanted = f"[compile] the program needs {condition}"
+            titles = {symbol.name: symbol.title for symbol in signature.symbols}
+            inside = parse(condition)
+            wanted = f"[compile] the program needs {inside.python({f: f for f in inside.functions}, titles)}"
             sizes = ", ".join(
-                f"{symbol.name} = {symbols[symbol.name]}{_origin(signature, symbol.name)}"
+                f"{symbol.title} = {symbols[symbol.name]}{_origin(signature, symbol.name)}"
                 for symbol in signature.symbols
+                if symbol.name in inside.names
             )
             raise InputError(f"{wanted}, which fails for {sizes}")
     raise AssertionError("[compile] arguments were refused without a reason")

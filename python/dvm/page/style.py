@@ -36,6 +36,15 @@ a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: un
   color: var(--ink); background: var(--paper); border: 1px solid var(--line); }
 .key.repeated { background: hsl(var(--hue) var(--strength) var(--fill-light));
   border-color: hsl(var(--hue) var(--strength) var(--rule-light)); }
+.call { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; padding: 6px 0; }
+.call > span { color: var(--soft); } .stage { display: flex; flex-direction: column; gap: 3px; padding: 4px 6px;
+  border: 1px solid var(--rule); border-radius: 7px; background: var(--card); max-width: 260px; }
+.stage code { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.bar { display: flex; height: 14px; border-radius: 5px; overflow: hidden; margin: 4px 0 6px; gap: 1px; }
+.bar i { background: hsl(var(--part) var(--strength) var(--rule-light)); min-width: 2px; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0; font-size: 12.5px; }
+.legend i { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px;
+  background: hsl(var(--part) var(--strength) var(--rule-light)); }
 .soft { color: var(--soft); } ul { margin: 0; padding: 8px 12px 8px 28px; }
 details summary { cursor: pointer; color: var(--soft); margin-top: 22px; }
 pre { overflow: auto; max-height: 60vh; padding: 12px; background: var(--card); border: 1px solid var(--rule);

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from dvm.flow.traffic import at_sizes
+from dvm.page.calls import facts, host, joins, stages, versions
 from dvm.page.drawing import hue, kernel_kinds
-from dvm.page.wording import Words, human, tag
+from dvm.page.wording import Words, code, human, table, tag
 
 
 def tables(graph: Mapping[str, Any], number: int) -> str:
@@ -19,8 +20,13 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
     return "\n".join(
         [
             _sizes(graph, words),
+            facts(graph, words),
             _memory(graph, words),
+            host(graph),
             _kernels(graph, number, words),
+            stages(graph),
+            versions(graph, words),
+            joins(graph, words),
             _fallbacks(graph),
             _notes(graph, words),
             _source(graph),
@@ -30,11 +36,11 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
 
 def _sizes(graph: Mapping[str, Any], words: Words) -> str:
     rows = [
-        [_code(symbol["label"]), _code(symbol["range"]), escape(symbol["at"])]
+        [code(symbol["label"]), code(symbol["range"]), escape(symbol["at"])]
         for symbol in graph.get("symbols", ())
     ]
-    rows += [[_code(words.plain(text)), "must hold", ""] for text in graph.get("conditions", ())]
-    return _table("Sizes", ["size", "range", "found at"], rows)
+    rows += [[code(words.plain(text)), "must hold", ""] for text in graph.get("conditions", ())]
+    return table("Sizes", ["size", "range", "found at"], rows)
 
 
 def _memory(graph: Mapping[str, Any], words: Words) -> str:
@@ -43,7 +49,7 @@ def _memory(graph: Mapping[str, Any], words: Words) -> str:
     known = human(at_sizes(expression, sizes))
     at = ", ".join(f"{words.plain(name)} = {size}" for name, size in sizes.items())
     told = f" = {known}" + (f" where {at}" if at else "") if known else ""
-    content = tag("p", f"{_code(words.bytes(expression))} bytes{escape(told)}")
+    content = tag("p", f"{code(words.bytes(expression))} bytes{escape(told)}")
     return tag("h3", "Most memory at once<small>arguments and weights apart</small>") + content
 
 
@@ -54,25 +60,25 @@ def _kernels(graph: Mapping[str, Any], number: int, words: Words) -> str:
         key = tag("a", str(at), href=f"#g{number}k{at}", style=hue(kind),
                   class_="key" + (" repeated" if kind is not None else ""))  # fmt: skip
         known = human(at_sizes(kernel["bytes"], graph["sizes"]))
-        moved = _code(words.bytes(kernel["bytes"]))
+        moved = code(words.bytes(kernel["bytes"]))
         rows.append(
             [
                 key,
-                _code(" ".join(kernel["ops"])),
-                tag("div", _code(words.space(kernel)), class_="whole"),
+                code(" ".join(kernel["ops"])),
+                tag("div", code(words.space(kernel)), class_="whole"),
                 _tensors(kernel["inputs"], words),
                 _tensors(kernel["outputs"], words),
                 moved + (f'<br><span class="soft">{known}</span>' if known else ""),
             ]
         )
     titles = ["", "operations", "over (Σ: reduced)", "reads", "writes", "bytes moved"]
-    return _table("Kernels", titles, rows, "a colour for equal ones")
+    return table("Kernels", titles, rows, "a colour for equal ones")
 
 
 def _tensors(tensors: Sequence[Mapping[str, Any]], words: Words) -> str:
     counts = Counter(map(words.tensor, tensors))
     texts = (text if count == 1 else f"{count} x {text}" for text, count in counts.items())
-    return tag("div", "<br>".join(map(_code, texts)), class_="whole")
+    return tag("div", "<br>".join(map(code, texts)), class_="whole")
 
 
 def _fallbacks(graph: Mapping[str, Any]) -> str:
@@ -80,7 +86,7 @@ def _fallbacks(graph: Mapping[str, Any]) -> str:
         [_operation(item["name"]), str(item["count"]), escape(item["reason"]), _line(item["line"])]
         for item in graph["fallbacks"]
     ]
-    return _table("In torch", ["operation", "times", "why", "asked for at"], rows)
+    return table("In torch", ["operation", "times", "why", "asked for at"], rows)
 
 
 def _operation(name: str) -> str:
@@ -90,16 +96,16 @@ def _operation(name: str) -> str:
 
 def _line(line: str) -> str:
     """The code, and below it the file, whose path says most at its end."""
-    place, separator, code = line.partition(": ")
+    place, separator, text = line.partition(": ")
     if not separator:
-        return _code(line)
-    return _code(code) + "<br>" + tag("span", escape(place), class_="soft path", title=place)
+        return code(line)
+    return code(text) + "<br>" + tag("span", escape(place), class_="soft path", title=place)
 
 
 def _notes(graph: Mapping[str, Any], words: Words) -> str:
     counts = Counter(graph["notes"])
     rows = [[escape(words.plain(note)), str(count)] for note, count in counts.items()]
-    return _table("Not fused", ["who stayed apart, and why", "times"], rows)
+    return table("Not fused", ["who stayed apart, and why", "times"], rows)
 
 
 def _source(graph: Mapping[str, Any]) -> str:
@@ -107,20 +113,3 @@ def _source(graph: Mapping[str, Any]) -> str:
         return ""
     summary = tag("summary", "What a call does")
     return tag("details", summary + tag("pre", escape(graph["source"])))
-
-
-def _table(
-    title: str, columns: Sequence[str], rows: Sequence[Iterable[str]], hint: str = ""
-) -> str:
-    """`rows` are HTML."""
-    if not rows:
-        return ""
-    head = tag("tr", "".join(tag("th", column, scope="col") for column in columns))
-    body = "\n".join(tag("tr", "".join(tag("td", cell) for cell in row)) for row in rows)
-    heading = tag("h3", title + (tag("small", hint) if hint else ""))
-    table = tag("table", tag("thead", head) + tag("tbody", body))
-    return heading + tag("div", table, class_="scroll")
-
-
-def _code(text: Any) -> str:
-    return tag("code", escape(str(text)))

@@ -1,9 +1,12 @@
-"""The words of the page: shapes, bytes and sizes as people read them, always escaped for HTML."""
+"""The words of the page: shapes, bytes and sizes as people read them, and the elements that hold them, always escaped
+for HTML.
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -46,6 +49,18 @@ class Words:
         return self.plain(expression).replace("*", "·")
 
 
+def stages_of(run: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The kernels that run at once, stage after stage."""
+    kernels = iter(run["kernels"])
+    for count in run["stages"]:
+        yield list(itertools.islice(kernels, count))
+
+
+def stages_text(run: Mapping[str, Any]) -> str:
+    """`a | b, then c`: a and b run at once."""
+    return ", then ".join(" | ".join(stage) for stage in stages_of(run)) or "nothing"
+
+
 def human(count: int | None) -> str:
     """`1.5 MiB`, or nothing for what is not known."""
     if count is None:
@@ -63,3 +78,19 @@ def tag(name: str, content: str, **attributes: Any) -> str:
     given = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
                     for key, value in attributes.items() if value is not None)  # fmt: skip
     return f"<{name}{given}>{content}</{name}>"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Iterable[str]], hint: str = "") -> str:
+    """A table under a heading, nothing where there are no rows, which are HTML."""
+    if not rows:
+        return ""
+    head = tag("tr", "".join(tag("th", column, scope="col") for column in columns))
+    body = "\n".join(tag("tr", "".join(tag("td", cell) for cell in row)) for row in rows)
+    heading = tag("h3", title + (tag("small", hint) if hint else ""))
+    whole = tag("table", tag("thead", head) + tag("tbody", body))
+    return heading + tag("div", whole, class_="scroll")
+
+
+def code(text: Any) -> str:
+    """Text as it is in programs."""
+    return tag("code", escape(str(text)))

@@ -23,12 +23,14 @@ from torch.export.graph_signature import (
     TensorArgument,
 )
 
+from dvm import _core
 from dvm.compiled.model import CompiledModel
 from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Fixed, Leaf, Number, Parameter, Signature, Tensor
 from dvm.compiled.structure import LEAF, Custom, Structure
 from dvm.torch.constraints import Constraints
 from dvm.torch.decompositions import decompositions
+from dvm.torch.hints import Hints
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
 from dvm.torch.symbols import expression, python_text
@@ -47,6 +49,7 @@ def compile_model(
     kwargs: Mapping[str, Any] | None = None,
     *,
     dynamic_shapes: Any = None,
+    facts: Sequence[Sequence[Any]] = (),
     options: Mapping[str, Any] | None = None,
 ) -> CompiledModel:
     """See dvm.compile."""
@@ -63,11 +66,16 @@ def compile_model(
     names = _parameter_names(module, args, kwargs or {})
     constraints.name_symbols(program, names, dynamic_shapes)
     signature = _signature(program, names, constraints)
+    hints = Hints(facts, signature)
+    signature = hints.checked(signature)
     name = getattr(model, "__name__", type(model).__name__)
     _leave_out_checks(program.graph)
     _copy_back(program)
-    lowered = lower(program.graph_module, "inference", parsed, lifted=_lifted(program))
+    lowered = lower(
+        program.graph_module, "inference", parsed, lifted=_lifted(program), hints=hints.stated
+    )
     compilation, emitted = lowered.compilation, lowered.emitted
+    hints.check_example(emitted.sizes())
     parts = Parts(
         name,
         signature,
@@ -79,8 +87,16 @@ def compile_model(
         compilation.seconds * 1e3,
         emitted.types(),
         emitted.sizes(),
+        _stated(hints, emitted.executables),
     )
     return CompiledModel(parts, "torch")
+
+
+def _stated(hints: Hints, executables: Sequence[_core.Executable]) -> list[dict[str, Any]]:
+    """The facts that the user and torch stated, each once."""
+    graphs = (fact for executable in executables for fact in executable.graph.facts)
+    given = [*hints.facts, *(fact for fact in graphs if fact["given"])]
+    return list({fact["text"]: fact for fact in reversed(given)}.values())[::-1]
 
 
 def _module(function: Any) -> torch.nn.Module:

@@ -44,9 +44,10 @@ def lower(
     *,
     lifted: Mapping[fx.Node, Any] | None = None,
     views: Set[int] = frozenset(),
+    hints: Sequence[tuple[Any, ...]] = (),
 ) -> Lowered:
     """Compiles an ATen graph, functional but for copies into placeholders at its end, which is changed on the way.
-    `lifted` is as Emitter takes it, `views` as reinplace does.
+    `lifted` is as Emitter takes it, `views` as reinplace does; `hints` are facts that the user states of sizes.
 
     Raises RuntimeError when `options.strict` and torch would have to run an operation.
     """
@@ -55,6 +56,7 @@ def lower(
     simplify(graph)
     changes = reinplace(graph, views, None if lifted is None else lifted.keys())
     part = partition(graph, options.numerics, changes.before)
+    part.builder.symbols.hints = hints
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
     known: dict[str, _core.Executable] = {}

@@ -151,6 +151,9 @@ class _Assembly:
         for kind, symbol, *numbers in self.part.builder.symbols.facts():
             if symbol in known:
                 self.graph.fact(kind, symbol, *numbers, source="torch")
+        for kind, dim, *values in self.part.builder.symbols.hints:
+            if names(dim, *(values if kind == "equal" else ())) <= known:
+                self.graph.fact(kind, dim, *values, source="user")
         for name in missing:
             self.graph.scalar(name, "i64")
         return missing

@@ -47,6 +47,7 @@ class Symbols:
         self.opaque: dict[str, sympy.Expr] = {}  # name -> what it stands for
         self._names: dict[sympy.Expr, str] = {}
         self._texts: dict[sympy.Expr, Size] = {}
+        self.hints: Sequence[tuple[Any, ...]] = ()  # what the user states, as Graph.fact takes it
         self._environment: Any = None  # torch's, which holds what it knows of its symbols
 
     def size(self, size: IntLike) -> Size:
