@@ -258,6 +258,11 @@ class _Reinplacing:
 
     def _view(self, target: Any, base: fx.Node, arguments: tuple[Any, ...]) -> fx.Node:
         view = self.graph.call_function(target, (base, *arguments))
+        for other in base.users:  # most parts have been looked at before
+            alike = other is not view and other.target is target
+            if alike and _defaults(target, other.args, other.kwargs)[1:] == arguments:
+                view.meta["val"] = other.meta["val"]
+                return view
         value = base.meta["val"]
         known = fx.map_arg(arguments, lambda node: node.meta["val"])
         environment = value.fake_mode.shape_env
