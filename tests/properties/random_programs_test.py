@@ -12,6 +12,11 @@ from choosing import Drawn, Seeded  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from random_programs import RandomProgram, check, check_compiled  # noqa: E402
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
+
+from dvm.torch.decompositions import decompositions  # noqa: E402
+from dvm.torch.lower import lower  # noqa: E402
+from dvm.torch.options import Options  # noqa: E402
 
 SLOW = os.environ.get("DVM_PROPERTIES") == "slow"
 
@@ -101,3 +106,15 @@ def test_what_was_found(function):
     for rows in (5, 7):
         x = torch.randn(rows, 9)
         torch.testing.assert_close(compiled(x), function(x))
+
+
+def test_several_results_of_one_operation_stay_together():
+    def function(x):
+        y = torch.nn.functional.layer_norm(x, x.shape)
+        z = torch.where(torch.arange(y.shape[0]) % 3 == 0, y, x[1])
+        return (y.index_select(0, (torch.arange(z.shape[0]) * 3 + 1) % y.shape[0]).cumsum(0),)
+
+    x = torch.randn(8)
+    traced = make_fx(function, decompositions(), tracing_mode="symbolic")(x)
+    run = lower(traced, "inference", Options()).run
+    torch.testing.assert_close(run([x]), function(x))

@@ -329,6 +329,7 @@ def _sink(
             roles.get(node) is not Role.CORE
             or node in reducing
             or node in bound
+            or node.target is operator.getitem  # it is made with the other results
             or not isinstance(node.meta["val"], torch.Tensor)
         ):
             continue
