@@ -110,11 +110,13 @@ def test_what_was_found(function):
 
 def test_several_results_of_one_operation_stay_together():
     def function(x):
-        y = torch.nn.functional.layer_norm(x, x.shape)
-        z = torch.where(torch.arange(y.shape[0]) % 3 == 0, y, x[1])
-        return (y.index_select(0, (torch.arange(z.shape[0]) * 3 + 1) % y.shape[0]).cumsum(0),)
+        y, first = torch.nn.functional.layer_norm(x, x.shape), x.select(0, 1)
+        z = torch.where((torch.arange(y.shape[0]) % 3 == 0)[:], y, first)
+        picked = y.index_select(0, (torch.arange(z.shape[0]) * 3 + 1) % y.shape[0])
+        return picked.cumsum(0), first
 
     x = torch.randn(8)
-    traced = make_fx(function, decompositions(), tracing_mode="symbolic")(x)
+    functional = torch.func.functionalize(function)
+    traced = make_fx(functional, decompositions(), tracing_mode="symbolic")(x)
     run = lower(traced, "inference", Options()).run
     torch.testing.assert_close(run([x]), function(x))
