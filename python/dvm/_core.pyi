@@ -133,6 +133,11 @@ class Graph:
         States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.
         """
 
+    def matmul(self, a: int, b: int) -> int:
+        """
+        The matrix product of the last two axes, the axes before them broadcast. Of f32 or f64.
+        """
+
     def concat(self, operands: Sequence[int], axis: int) -> int:
         """The operands one behind the other along `axis`."""
 

@@ -243,6 +243,16 @@ class Builder(Composites, Indexing):
                 raise ValueError(f"[squeeze] axis {one} has the size {shape[one]}; 1 is wanted")
         return self._without(handle, axes)
 
+    def matmul(self, a: Operand, b: Operand) -> Handle:
+        """The matrix product of the last two axes of each, those before them broadcast; f32 or f64. What is computed of it
+        element by element is computed tile by tile, before the product is ever in memory."""
+        first, second = self._handle("matmul", a), self._handle("matmul", b)
+        dtype = element_types.promote(first.dtype, second.dtype)
+        if dtype not in ("f32", "f64"):
+            raise TypeError(f"[matmul] {dtype} came; f32 or f64 is wanted")
+        nodes = [self.cast(handle, dtype).node() for handle in (first, second)]
+        return Handle(self._trace, self._trace.graph.matmul(*nodes))
+
     def concat(self, values: Sequence[Operand], axis: int = 0) -> Handle:
         """The values one behind the other along `axis`, in their common type. Each is computed where it lies in the
         result."""

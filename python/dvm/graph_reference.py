@@ -105,6 +105,9 @@ class Evaluation:
                 picked = slice(start, start + shape[axis] * step, step)
                 sliced: Array = operands[0][(slice(None),) * axis + (picked,)]
                 return sliced
+            case "matmul":
+                wide = [operand.astype(np.float64) for operand in operands]
+                return np.matmul(*wide).astype(dtype)
             case "concat":
                 return np.concatenate(operands, node["axes"][0])
             case "gather":

@@ -4,40 +4,12 @@
 #include "cpu/interpreter.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
+#include "cpu/scratch.h"
 #include "cpu/stages.h"
 
 namespace dvm::cpu {
 namespace {
-
-constexpr std::size_t kScratchAlignment = 64;
-
-// Memory of a thread, kept between launches and only ever grown.
-class Scratch {
- public:
-  std::uintptr_t get(std::size_t bytes) {
-    if (bytes > bytes_) {
-      memory_.reset();
-      bytes_ = 0;
-      const std::size_t rounded =
-          (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-      memory_.reset(std::aligned_alloc(kScratchAlignment, rounded));
-      if (memory_ == nullptr) throw std::bad_alloc();
-      bytes_ = rounded;
-    }
-    return reinterpret_cast<std::uintptr_t>(memory_.get());
-  }
-
- private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<void, Free> memory_;
-  std::size_t bytes_ = 0;
-};
 
 std::uintptr_t first_address(SlotWords slot, const Launch& launch, std::uintptr_t scratch) {
   const std::uintptr_t offset = static_cast<std::uintptr_t>(slot.offset());
@@ -197,7 +169,7 @@ void run_blocks(const Routine& routine, const Launch& launch, std::int64_t first
 }
 
 void run(const Routine& routine, const Launch& launch, int threads) {
-  const Job job{&routine, launch};
+  const Job job{.routine = &routine, .launch = launch};
   const Stage stage{0, 1};
   run({&job, 1}, {&stage, 1}, threads);
 }

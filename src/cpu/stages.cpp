@@ -20,8 +20,8 @@ struct Load {
 Load load(std::span<const Job> jobs) {
   Load load;
   for (const Job& job : jobs) {
-    load.work += job.routine->work;
-    load.blocks += job.routine->blocks.total;
+    load.work += job.work();
+    load.blocks += job.blocks();
   }
   return load;
 }
@@ -42,12 +42,16 @@ void run_share(std::span<const Job> jobs, const Load& load, int thread, int coun
   const double begin = load.work * thread / count, end = load.work * (thread + 1) / count;
   double before = 0;
   for (const Job& job : jobs) {
-    const Routine& routine = *job.routine;
-    const std::int64_t blocks = routine.blocks.total;
-    const double work = std::max(routine.work, 1.0);
-    run_blocks(routine, job.launch, thread == 0 ? 0 : until((begin - before) / work, blocks),
-               thread == count - 1 ? blocks : until((end - before) / work, blocks));
-    before += routine.work;
+    const std::int64_t blocks = job.blocks();
+    const double work = std::max(job.work(), 1.0);
+    const std::int64_t from = thread == 0 ? 0 : until((begin - before) / work, blocks);
+    const std::int64_t to = thread == count - 1 ? blocks : until((end - before) / work, blocks);
+    if (job.product != nullptr) {
+      job.product->run(job.launch, from, to);
+    } else {
+      run_blocks(*job.routine, job.launch, from, to);
+    }
+    before += job.work();
   }
 }
 

@@ -6,13 +6,21 @@
 #include <span>
 
 #include "cpu/interpreter.h"
+#include "cpu/product.h"
 #include "cpu/routine.h"
 
 namespace dvm::cpu {
 
+/// A Routine or a Product to run.
 struct Job {
-  const Routine* routine;
-  Launch launch;
+  const Routine* routine = nullptr;
+  const Product* product = nullptr;
+  Launch launch = {};
+
+  double work() const { return product != nullptr ? product->work() : routine->work; }
+  std::int64_t blocks() const {
+    return product != nullptr ? product->blocks() : routine->blocks.total;
+  }
 };
 
 /// Jobs [first, first + count), none of which reads what another of them writes.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "cpu/matrix.h"
 #include "isa/opcode.h"
 #include "isa/program.h"
 
@@ -50,6 +51,7 @@ struct KernelTable {
   Kernel kernels[kOpcodeCount][kVariants];
   Kernel expand;
   Kernel expand_reduction;
+  MatrixKernels matrix_f32, matrix_f64;
 };
 
 }  // namespace dvm::cpu

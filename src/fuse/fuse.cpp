@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "fuse/epilogue.h"
 #include "fuse/lower.h"
 
 namespace dvm {
@@ -29,6 +30,7 @@ class Ordering {
     if (group != Grouping::kNone) return visit_group(group);
     for (const Value operand : node.operands) visit(operand);
     if (is_view(node)) fusion_.steps.push_back({StepKind::kView, -1, value});
+    if (node.kind == NodeKind::kMatmul) fusion_.steps.push_back({StepKind::kMatmul, -1, value});
     if (node.kind == NodeKind::kConcat) fusion_.steps.push_back({StepKind::kConcat, -1, value});
   }
 
@@ -53,7 +55,7 @@ class Ordering {
 }  // namespace
 
 const char* name(StepKind kind) {
-  constexpr const char* kNames[] = {"kernel", "view", "concat"};
+  constexpr const char* kNames[] = {"kernel", "view", "matmul", "concat"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -63,6 +65,7 @@ Fusion fuse(const Graph& graph) {
   Ordering(graph, grouping, fusion).run();
   fusion.notes = grouping.notes();
   fusion.guards = grouping.guards();
+  attach_epilogues(grouping, fusion);
   return fusion;
 }
 

@@ -46,6 +46,8 @@ class Grouping {
 
   /// Whether something outside `group` needs the value: a join, an output, an opaque view or another group.
   bool needed_outside(Value member) const;
+  /// Whether a join, an output, a matrix product or an opaque view needs the value.
+  bool outside(Value value) const { return outside_[value] != 0; }
   bool live(Value value) const { return live_[value]; }
   /// Users of a value, transparent views looked through.
   const std::vector<Value>& users(Value value) const { return users_[value]; }

@@ -132,6 +132,9 @@ class Rewriting {
         return made_.gather(beside(first, value, axis), beside(node.operands[1], value, axis),
                             place(value, axis));
       }
+      case NodeKind::kMatmul:
+        return made_.matmul(reshaped(now_[first], graph_.node(first).shape),
+                            reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape));
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

@@ -323,6 +323,36 @@ void Graph::check(Value condition, std::string message) {
   checks_.push_back({condition, std::move(message)});
 }
 
+Value Graph::matmul(Value a, Value b) {
+  require(a, "matmul");
+  require(b, "matmul");
+  const Type type = nodes_[a].type;
+  const std::string types =
+      std::string(info(type).text) + " and " + std::string(info(nodes_[b].type).text);
+  if (nodes_[b].type != type || (type != Type::f32 && type != Type::f64))
+    fail("matmul", "operands of the types " + types + " came, two of f32 or of f64 are wanted");
+  const std::vector<Dim> x = nodes_[a].shape, y = nodes_[b].shape;
+  const std::string shapes = shape_text(dims(), x) + " and " + shape_text(dims(), y);
+  if (x.size() < 2 || y.size() < 2)
+    fail("matmul", "shapes " + shapes + " came, two axes or more are wanted of each");
+  if (!equal("matmul", x.back(), y[y.size() - 2]))
+    fail("matmul", "shapes " + shapes + " do not multiply: the inner sizes differ");
+  const std::size_t rank = std::max(x.size(), y.size());
+  std::vector<Dim> shape;
+  for (std::size_t i = 0; i + 2 < rank; ++i) {
+    const std::size_t right = rank - i;  // this axis is so far from the end
+    const Dim p = right <= x.size() ? x[x.size() - right] : dims().constant(1);
+    const Dim q = right <= y.size() ? y[y.size() - right] : dims().constant(1);
+    if (!dims().is_constant(p, 1) && !dims().is_constant(q, 1) && !equal("matmul", p, q))
+      fail("matmul", "shapes " + shapes + " do not broadcast together");
+    shape.push_back(dims().is_constant(p, 1) ? q : p);
+  }
+  shape.push_back(x[x.size() - 2]);
+  shape.push_back(y.back());
+  return add(
+      {.kind = NodeKind::kMatmul, .type = type, .operands = {a, b}, .shape = std::move(shape)});
+}
+
 Value Graph::concat(std::vector<Value> operands, int axis) {
   if (operands.empty()) fail("concat", "no operands came, one or more are wanted");
   for (const Value v : operands) require(v, "concat");

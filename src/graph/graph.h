@@ -28,6 +28,7 @@ enum class NodeKind : std::uint8_t {
   kReshape,      // same elements in `shape`
   kSlice,        // every axes[1]-th element of axis axes[0], from `dim` on
   kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
+  kMatmul,       // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
   kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
 };
 
@@ -80,6 +81,8 @@ class Graph {
   Value gather(Value value, Value index, int axis);
   /// States that `condition`, one bool, holds. A call for which it does not is an error with this message.
   void check(Value condition, std::string message);
+  /// The matrix product of the last two axes of each, as NumPy's matmul of tensors with two axes or more. Of f32 or f64.
+  Value matmul(Value a, Value b);
   /// The operands one behind the other along `axis`; all other axes are equal.
   Value concat(std::vector<Value> operands, int axis);
   void output(Value value, MemoryOrder order = {});

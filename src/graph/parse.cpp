@@ -148,6 +148,10 @@ class GraphParser {
     if (operation == "permute") return g.permute(call.operands[0], call.axes);
     if (operation == "expand") return g.expand(call.operands[0], call.shape);
     if (operation == "slice") return slice(call);
+    if (operation == "matmul") {
+      if (call.operands.size() != 2) fail("matmul wants two operands");
+      return g.matmul(call.operands[0], call.operands[1]);
+    }
     if (operation == "gather") {
       if (call.operands.size() != 2) fail("gather wants two operands");
       return g.gather(call.operands[0], call.operands[1], axis(call));

@@ -74,6 +74,8 @@ std::string operation_text(const Graph& graph, const Node& node) {
              ")";
     case NodeKind::kGather:
       return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kMatmul:
+      return "matmul(" + operands + ")";
     case NodeKind::kConcat:
       return "concat(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }

@@ -73,7 +73,7 @@ nb::dict plan(const Callable& self, const std::vector<std::vector<std::int64_t>>
   const LaunchPlan plan = make_launch_plan(chosen, inputs.views(), bits);
   nb::list kernels, stages;
   for (const Launch& launch : plan.launches) {
-    kernels.append(launch.kernel < 0 ? "copy" : chosen.fusion.kernels[launch.kernel].name);
+    kernels.append(launch_name(chosen, launch));
   }
   for (const cpu::Stage& stage : plan.stages) stages.append(stage.count);
   nb::dict dict;
@@ -135,6 +135,25 @@ nb::dict kernel_object(const Graph& graph, const Kernel& kernel) {
   return dict;
 }
 
+// A matrix product, and the number of the Kernel that finishes its tiles.
+nb::dict matmul_object(const Graph& graph, const Step& step) {
+  const Node& node = graph.node(step.value);
+  nb::list operands;
+  for (const Value operand : node.operands) {
+    nb::dict dict;
+    dict["value"] = operand;
+    dict["shape"] = shape_object(graph.dims(), graph.node(operand).shape);
+    operands.append(dict);
+  }
+  nb::dict dict;
+  dict["value"] = step.value;
+  dict["type"] = text(info(node.type).text);
+  dict["shape"] = shape_object(graph.dims(), node.shape);
+  dict["operands"] = operands;
+  dict["epilogue"] = step.index < 0 ? nb::object(nb::none()) : nb::object(nb::int_(step.index));
+  return dict;
+}
+
 // A concat, and which of its operands are copied into it: the others are made where they lie in it.
 nb::dict concat_object(const Flow& flow, Value value) {
   const Node& node = flow.graph.node(value);
@@ -171,7 +190,7 @@ nb::dict explain(const Callable& self) {
   const Flow& flow = self.executable.flow();
   const Graph& graph = flow.graph;
   const Fusion& fusion = flow.fusion;
-  nb::list kernels, concats, steps;
+  nb::list kernels, matmuls, concats, steps;
   for (const Kernel& kernel : fusion.kernels) kernels.append(kernel_object(graph, kernel));
   for (const Step& step : fusion.steps) {
     if (step.kind == StepKind::kKernel) {
@@ -179,11 +198,13 @@ nb::dict explain(const Callable& self) {
     } else {
       steps.append(nb::make_tuple(name(step.kind), step.value));
       if (step.kind == StepKind::kConcat) concats.append(concat_object(flow, step.value));
+      if (step.kind == StepKind::kMatmul) matmuls.append(matmul_object(graph, step));
     }
   }
   nb::dict dict;
   dict["graph"] = graph.name();
   dict["kernels"] = kernels;
+  dict["matmuls"] = matmuls;
   dict["concats"] = concats;
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;

@@ -49,6 +49,8 @@ const char* kind_name(NodeKind kind) {
       return "slice";
     case NodeKind::kGather:
       return "gather";
+    case NodeKind::kMatmul:
+      return "matmul";
     case NodeKind::kConcat:
       return "concat";
   }
@@ -248,6 +250,9 @@ void bind_graph(nb::module_& module) {
       .def("check", &Graph::check, "condition"_a, "message"_a,
            "States that `condition`, one bool, holds. A call for which it does not raises "
            "IndexError with this message.")
+      .def("matmul", &Graph::matmul, "a"_a, "b"_a,
+           "The matrix product of the last two axes, the axes before them broadcast. Of f32 or "
+           "f64.")
       .def("concat", &Graph::concat, "operands"_a, "axis"_a,
            "The operands one behind the other along `axis`.")
       .def(

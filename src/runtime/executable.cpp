@@ -47,9 +47,8 @@ void run_profiled(const LaunchPlan& plan, std::span<const cpu::Job> jobs, int th
       ++kernel.launches;
       kernel.threads = std::max(kernel.threads, used);
     } else {
-      profile.add({flow.graph.name(),
-                   launch.kernel < 0 ? "copy" : flow.fusion.kernels[launch.kernel].name,
-                   launch.kernel, 1, used, begin, end, launch.bytes});
+      profile.add({flow.graph.name(), launch_name(flow, launch), launch.kernel, 1, used, begin, end,
+                   launch.bytes});
     }
   }
 }
@@ -132,7 +131,7 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     std::ranges::transform(launch.arguments, mine, address);
     std::uint64_t* const numbers = values.data() + launch.first_scalar;
     std::ranges::transform(launch.scalars, numbers, [&](int number) { return scalars[number]; });
-    jobs[n] = {&launch.routine, {mine, numbers}};
+    jobs[n] = {&launch.routine, launch.product.get(), {mine, numbers}};
   }
   const std::span<const cpu::Job> all(jobs.data(), plan.launches.size());
   if (Profile* const profile = Profile::current(); profile != nullptr) [[unlikely]] {

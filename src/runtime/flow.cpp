@@ -40,6 +40,9 @@ Flow::Flow(Graph source)
     const Step& at = fusion.steps[step];
     if (at.kind == StepKind::kView) {
       add(at.value, use(graph.node(at.value).operands[0], step), false);
+    } else if (at.kind == StepKind::kMatmul && at.index < 0) {
+      for (const Value operand : graph.node(at.value).operands) use(operand, step);
+      add(at.value, -1, true);
     } else if (at.kind == StepKind::kConcat) {
       std::vector<Target> parts;
       for (const Value operand : graph.node(at.value).operands)
@@ -47,7 +50,12 @@ Flow::Flow(Graph source)
       add(at.value, -1, true);
       tensors.back().parts = std::move(parts);
     } else {
-      for (const KernelInput& input : fusion.kernels[at.index].inputs) use(input.value, step);
+      if (at.kind == StepKind::kMatmul) {
+        for (const Value operand : graph.node(at.value).operands) use(operand, step);
+      }
+      for (const KernelInput& input : fusion.kernels[at.index].inputs) {
+        if (at.kind == StepKind::kKernel || input.value != at.value) use(input.value, step);
+      }
       for (const KernelOutput& output : fusion.kernels[at.index].outputs)
         add(output.value, -1, true);
     }

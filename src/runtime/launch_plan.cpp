@@ -8,7 +8,9 @@
 #include <string>
 
 #include "cpu/dispatch.h"
+#include "fuse/epilogue.h"
 #include "isa/encode.h"
+#include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
 #include "schedule/schedule.h"
 
@@ -76,6 +78,9 @@ class Planner {
         case StepKind::kView:
           view(flow.tensor_of(steps[step_].value));
           break;
+        case StepKind::kMatmul:
+          matmul(steps[step_]);
+          break;
         case StepKind::kConcat:
           concat(flow.tensor_of(steps[step_].value));
           break;
@@ -110,15 +115,10 @@ class Planner {
 
   void view(int tensor) {
     if (placement_.view(tensor)) return;
-    const PlacedTensor& from = placement_.at(flow_.tensors[tensor].viewed);
+    const PlacedTensor from = placement_.at(flow_.tensors[tensor].viewed);
     const Value value = flow_.tensors[tensor].value;
     const Type type = graph().node(value).type;
-    PlacedTensor whole;
-    whole.place = placement_.scratch(from.layout.elements() * bytes(type), step_);
-    whole.placed = true;
-    whole.layout =
-        dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)}, bytes(type));
-    copy(type, from, whole);
+    PlacedTensor whole = dense_copy(type, from);
     whole.layout = dense(placement_.sizes_of(value), bytes(type));
     placement_.keep(whole.place, flow_.tensors[tensor].last_step);
     placement_.put(tensor, whole);
@@ -136,31 +136,9 @@ class Planner {
 
   void kernel(int number) {
     const Kernel& kernel = flow_.fusion.kernels[number];
-    const std::size_t axes = kernel.axes.size();
-    shape_.extents.resize(axes);
-    std::int64_t positions = 1;
-    for (std::size_t k = 0; k < axes; ++k)
-      positions *= shape_.extents[k] = placement_.extent(kernel.axes[k]);
-    shape_.sizes.clear();
-    for (const Term& term : kernel.terms) {
-      if (term.kind == TermKind::kSize) shape_.sizes.push_back(values_.get(term.dim));
-    }
-    shape_.input_strides.resize(kernel.inputs.size());
-    for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
-      const KernelInput& input = kernel.inputs[i];
-      fill_strides(shape_.input_strides[i], placement_.at(flow_.tensor_of(input.value)).layout,
-                   input.dim_of_axis);
-    }
+    const std::int64_t positions = fill_shape(kernel, -1);
     pick(kernel, positions);
-    bool empty = true;
-    shape_.output_strides.resize(kernel.outputs.size());
-    for (std::size_t i = 0; i < kernel.outputs.size(); ++i) {
-      const KernelOutput& output = kernel.outputs[i];
-      const PlacedTensor& tensor = placement_.make(flow_.tensor_of(output.value), step_);
-      empty = empty && tensor.layout.elements() == 0;
-      fill_strides(shape_.output_strides[i], tensor.layout, output.dim_of_axis);
-    }
-    if (empty) return;
+    if (writes_nothing(kernel)) return;
     plan_.work += positions * static_cast<std::int64_t>(kernel.terms.size());
 
     std::vector<Place> inputs, outputs;
@@ -171,6 +149,135 @@ class Planner {
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
     launch(kernel, number, inputs, outputs, scalars, traffic(kernel, positions));
+  }
+
+  // The shapes of a Kernel, whose outputs get their places; those of input `but` are not asked for. Returns the number of
+  // positions of its loops.
+  std::int64_t fill_shape(const Kernel& kernel, int but) {
+    const std::size_t axes = kernel.axes.size();
+    shape_.extents.resize(axes);
+    std::int64_t positions = 1;
+    for (std::size_t k = 0; k < axes; ++k)
+      positions *= shape_.extents[k] = placement_.extent(kernel.axes[k]);
+    shape_.sizes.clear();
+    for (const Term& term : kernel.terms) {
+      if (term.kind == TermKind::kSize) shape_.sizes.push_back(values_.get(term.dim));
+    }
+    shape_.picked.clear();
+    shape_.input_strides.resize(kernel.inputs.size());
+    for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
+      const KernelInput& input = kernel.inputs[i];
+      if (static_cast<int>(i) == but) {
+        shape_.input_strides[i].assign(axes, 0);
+      } else {
+        fill_strides(shape_.input_strides[i], placement_.at(flow_.tensor_of(input.value)).layout,
+                     input.dim_of_axis);
+      }
+    }
+    shape_.output_strides.resize(kernel.outputs.size());
+    for (std::size_t i = 0; i < kernel.outputs.size(); ++i) {
+      const KernelOutput& output = kernel.outputs[i];
+      const PlacedTensor& tensor = placement_.make(flow_.tensor_of(output.value), step_);
+      fill_strides(shape_.output_strides[i], tensor.layout, output.dim_of_axis);
+    }
+    return positions;
+  }
+
+  bool writes_nothing(const Kernel& kernel) const {
+    return std::ranges::all_of(kernel.outputs, [&](const KernelOutput& output) {
+      return placement_.at(flow_.tensor_of(output.value)).layout.elements() == 0;
+    });
+  }
+
+  void matmul(const Step& step) {
+    const Node& node = graph().node(step.value);
+    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
+    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    PlacedTensor operands[2];
+    for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
+    MatmulPlan plan(node.type, sizes, operands[0].layout, operands[1].layout);
+    if (const int which = plan.operand_to_copy(); which >= 0) {
+      operands[which] = dense_copy(node.type, operands[which]);
+      plan = MatmulPlan(node.type, sizes, operands[0].layout, operands[1].layout);
+    }
+    plan_.work += static_cast<std::int64_t>(plan.products() / 4);
+    if (step.index < 0) {
+      product_alone(step.value, plan, operands);
+    } else {
+      product_with_epilogue(step, plan, operands);
+    }
+  }
+
+  PlacedTensor dense_copy(Type type, const PlacedTensor& from) {
+    PlacedTensor whole;
+    whole.place = placement_.scratch(from.layout.elements() * bytes(type), step_);
+    whole.placed = true;
+    whole.layout =
+        dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)}, bytes(type));
+    copy(type, from, whole);
+    return whole;
+  }
+
+  void product_alone(Value value, MatmulPlan& plan, const PlacedTensor* operands) {
+    const Type type = graph().node(value).type;
+    const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+    if (result.layout.elements() == 0) return;
+    PlacedTensor made = result;
+    const int last = result.layout.rank - 1;
+    const bool in_place =
+        result.layout.sizes[last] == 1 || result.layout.strides[last] == bytes(type);
+    if (!in_place) {
+      made.layout = dense(placement_.sizes_of(value), bytes(type));
+      made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
+    }
+    const Place reads[] = {operands[0].place, operands[1].place};
+    add_product(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
+                bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
+                    bytes_of(made.layout, type));
+    if (!in_place) copy(type, made, result);
+  }
+
+  void product_with_epilogue(const Step& step, MatmulPlan& plan, const PlacedTensor* operands) {
+    const Kernel& kernel = flow_.fusion.kernels[step.index];
+    const int input = epilogue_input(kernel, step.value);
+    (void)fill_shape(kernel, input);
+    if (writes_nothing(kernel)) return;
+    std::vector<Place> reads = {operands[0].place, operands[1].place}, writes;
+    std::int64_t moved = bytes_of(operands[0].layout, graph().node(step.value).type) +
+                         bytes_of(operands[1].layout, graph().node(step.value).type);
+    for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
+      if (static_cast<int>(i) == input) continue;
+      const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));
+      reads.push_back(tensor.place);
+      moved += bytes_of(tensor.layout, kernel.inputs[i].type);
+    }
+    for (const KernelOutput& output : kernel.outputs) {
+      const PlacedTensor& tensor = placement_.at(flow_.tensor_of(output.value));
+      writes.push_back(tensor.place);
+      moved += bytes_of(tensor.layout, output.type);
+    }
+    std::vector<std::int32_t> scalars;
+    for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
+    add_product(plan.finish(kernel, input, shape_, programs_), step.index, reads, writes, scalars,
+                moved);
+  }
+
+  void add_product(std::unique_ptr<cpu::Product> product, int number, std::span<const Place> reads,
+                   std::span<const Place> writes, const std::vector<std::int32_t>& scalars,
+                   std::int64_t moved) {
+    Launch& launch = plan_.launches.emplace_back();
+    launch.kernel = number;
+    launch.bytes = moved;
+    launch.scalars = scalars;
+    launch.arguments.assign(reads.begin(), reads.end());
+    launch.arguments.insert(launch.arguments.end(), writes.begin(), writes.end());
+    launch.first_argument = plan_.argument_count;
+    launch.first_scalar = plan_.scalar_count;
+    plan_.argument_count += launch.arguments.size();
+    plan_.scalar_count += scalars.size();
+    stacking_.add(step_, false, reads, writes, product->work());
+    launch.product = std::move(product);
+    plan_.build_time.schedule_us += watch_.lap();
   }
 
   // Each tensor counts once; of one that is picked from no more than one element for each position is read.
@@ -309,10 +416,17 @@ class Planner {
 
 }  // namespace
 
+std::string launch_name(const Flow& flow, const Launch& launch) {
+  const std::string kernel = launch.kernel < 0 ? "" : flow.fusion.kernels[launch.kernel].name;
+  if (launch.product != nullptr) return kernel.empty() ? "matmul" : "matmul_" + kernel;
+  return kernel.empty() ? "copy" : kernel;
+}
+
 std::size_t LaunchPlan::bytes() const {
   std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
                       launches.capacity() * sizeof(Launch) + stages.capacity() * sizeof(cpu::Stage);
   for (const Launch& launch : launches) {
+    if (launch.product != nullptr) total += launch.product->bytes();
     total += launch.words.capacity() * sizeof(launch.words[0]) + launch.routine.bytes() -
              sizeof(launch.routine) + launch.arguments.capacity() * sizeof(Place) +
              launch.scalars.capacity() * sizeof(launch.scalars[0]);

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cpu/routine.h"
@@ -17,12 +19,14 @@
 namespace dvm {
 
 struct Launch {
-  std::vector<std::uint64_t> words;  // the encoded Program
-  cpu::Routine routine;              // the same, bound to this CPU; it points into `words`
-  std::vector<Place> arguments;      // one per tensor argument
+  std::vector<std::uint64_t> words;       // the encoded Program
+  cpu::Routine routine;                   // the same, bound to this CPU; it points into `words`
+  std::unique_ptr<cpu::Product> product;  // in place of a Program
+  std::vector<Place> arguments;           // one per tensor argument
   std::size_t first_argument = 0, first_scalar = 0;  // among those of all launches
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
-  int kernel = -1;  // number in the Fusion; -1 for a copy that no Kernel asked for
+  int kernel =
+      -1;  // number in the Fusion; -1 for a copy that no Kernel asked for, and a product alone
   // What the Kernel reads and writes, at the first of its launches and 0 at the others.
   std::int64_t bytes = 0;
 };
@@ -59,6 +63,9 @@ struct LaunchPlan {
   /// What it occupies in memory.
   std::size_t bytes() const;
 };
+
+/// What a launch does, for people: the name of its Kernel, "copy", "matmul", or a product and the Kernel that ends it.
+std::string launch_name(const Flow& flow, const Launch& launch);
 
 /// Evaluates `flow` for inputs of these shapes. `outputs` is empty, or the tensors that will receive the results,
 /// for the sake of their strides. Throws std::invalid_argument if the inputs do not fit the Graph.

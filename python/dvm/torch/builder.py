@@ -250,6 +250,11 @@ class Builder:
         """Elements of a tensor along `axis`, see Graph.gather. What is computed is picked from by aten.index.pick."""
         return self._record("gather", (value.id, index.id), (axis,))
 
+    def matmul(self, a: Value, b: Value) -> Value:
+        """The matrix product of the last two axes of each, those before broadcast."""
+        self.reductions += 1
+        return self._record("matmul", (a.id, b.id), ())
+
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Values of one type, one behind the other. Each is made where it lies in the result."""
         return self._record("concat", tuple(value.id for value in values), (axis,))
@@ -303,7 +308,7 @@ class Builder:
             recipe = self.recipes[current.id]
             if self.is_tensor(current) or recipe.method in ("constant", "scalar", "size", "iota"):
                 continue
-            if recipe.method in ("reduce", "gather", "concat"):
+            if recipe.method in ("reduce", "gather", "matmul", "concat"):
                 return None
             count += recipe.method in ("elementwise", "cast")
             if count > most:

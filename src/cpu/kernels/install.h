@@ -21,5 +21,6 @@ void install_half(KernelTable& table);  // after the conversions, some of which 
 void install_reductions(KernelTable& table);
 void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);
+void install_matrix(KernelTable& table);
 
 }  // namespace dvm::cpu

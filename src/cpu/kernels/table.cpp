@@ -23,6 +23,7 @@ extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
     dvm::cpu::install_reductions(*made);
     dvm::cpu::install_memory(*made);
     dvm::cpu::install_expand(*made);
+    dvm::cpu::install_matrix(*made);
     return made;
   }();
   return table;

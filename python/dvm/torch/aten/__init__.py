@@ -8,6 +8,7 @@ from dvm.torch.aten import (
     losses,
     normalize,
     pointwise,
+    products,
     reduce,
     views,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "losses",
     "normalize",
     "pointwise",
+    "products",
     "reduce",
     "views",
 ]

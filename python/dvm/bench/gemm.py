@@ -1,0 +1,129 @@
+"""Linear layers of real models, alone and with what follows them: ours beside torch's, which is MKL or oneDNN, and beside
+what this machine's multiply-add units could do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+
+from dvm import _core
+from dvm.bench import timer
+
+# Columns and depth: the projections of MiniLM, BERT-base and GPT-2, Llama and Qwen of about 0.5 B, and odd ones.
+LAYERS = (
+    (384, 384), (1536, 384), (384, 1536), (768, 768), (3072, 768), (768, 3072), (2304, 768),
+    (1024, 1024), (2816, 1024), (1024, 2816), (769, 771), (50257, 768),
+)  # fmt: skip
+ROWS = (1, 2, 4, 8, 13, 16, 33, 64, 97, 128, 256, 384, 509)
+QUICK_LAYERS = ((384, 384), (768, 768), (3072, 768), (768, 3072), (769, 771))
+QUICK_ROWS = (1, 8, 33, 128, 384)
+
+# What is done with the rows of a product: nothing, a bias, or a bias and an activation.
+ENDS = ("product", "bias", "bias gelu")
+
+# Called with the name of each case once it is done.
+OnStep = Callable[[str], None]
+
+
+@dataclass
+class Case:
+    """One product of `rows` x `depth` by `depth` x `columns`. Seconds by engine."""
+
+    rows: int
+    columns: int
+    depth: int
+    end: str
+    threads: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.rows} x {self.columns} x {self.depth} {self.end}, {self.threads} threads"
+
+    def rate(self, engine: str) -> float:
+        """Floating-point operations per second."""
+        return 2.0 * self.rows * self.columns * self.depth / self.seconds[engine]
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than torch."""
+        return self.seconds["torch"] / self.seconds["dvm"]
+
+
+def executable(end: str) -> _core.Executable:
+    """x[m, k] times the transpose of w[n, k], as torch keeps the weight of a linear layer."""
+    graph = _core.Graph("linear")
+    x, w = graph.input("x", "f32", ["m", "k"]), graph.input("w", "f32", ["n", "k"])
+    y = graph.matmul(x, graph.permute(w, [1, 0]))
+    if end != "product":
+        y = graph.elementwise("add", [y, graph.input("b", "f32", ["n"])])
+    if end == "bias gelu":
+        y = graph.elementwise("gelu", [y])
+    graph.output(y)
+    return _core.Executable(graph, like=torch.Tensor)
+
+
+def _eager(end: str, x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    y = F.linear(x, w, None if end == "product" else b)
+    return F.gelu(y) if end == "bias gelu" else y
+
+
+def measure(
+    threads: Sequence[int],
+    *,
+    quick: bool = False,
+    seconds: float = 0.3,
+    on_step: OnStep = lambda name: None,
+) -> list[Case]:
+    """Every case of the grid, engines in turns."""
+    cases = []
+    before = torch.get_num_threads()
+    runs = {end: executable(end) for end in ENDS}
+    try:
+        for count in threads:
+            torch.set_num_threads(count)
+            for case in grid(count, quick):
+                _measure(case, runs[case.end], seconds)
+                cases.append(case)
+                on_step(case.name)
+    finally:
+        torch.set_num_threads(before)
+    return cases
+
+
+def grid(threads: int, quick: bool) -> list[Case]:
+    """The cases, in order. Only plain products of the widest layer: its activation would be no model's."""
+    layers, rows = (QUICK_LAYERS, QUICK_ROWS) if quick else (LAYERS, ROWS)
+    return [
+        Case(m, n, k, end, threads)
+        for n, k in layers
+        for m in rows
+        for end in ENDS
+        if (end == "product" or n < 10_000) and m * n < 20_000_000
+    ]
+
+
+def _measure(case: Case, run: _core.Executable, seconds: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, w, b = (
+        torch.randn(shape, generator=generator)
+        for shape in ((case.rows, case.depth), (case.columns, case.depth), (case.columns,))
+    )
+    arguments = (x, w) if case.end == "product" else (x, w, b)
+    with torch.inference_mode():
+        engines: dict[str, Callable[[], object]] = {
+            "torch": lambda: _eager(case.end, x, w, b),
+            "dvm": lambda: run(*arguments),
+        }
+        timings = timer.interleave(engines, seconds=seconds)
+    case.seconds = {name: timing.median for name, timing in timings.items()}
+
+
+def as_json(cases: Sequence[Case]) -> dict[str, Any]:
+    """The numbers for a result file."""
+    return {case.name: {"seconds": case.seconds} for case in cases}

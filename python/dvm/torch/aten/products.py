@@ -1,0 +1,65 @@
+"""Matrix products of ATen. What is added, scaled or activated behind one is elementwise and joins it in the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from dvm.torch.aten.table import COMPUTED, lowers
+from dvm.torch.builder import Builder, Declined, Value
+
+aten = torch.ops.aten
+
+_TYPES = (torch.float32, torch.float64)
+
+
+def _operands(b: Builder, *nodes: fx.Node) -> list[Value]:
+    for node in nodes:
+        if node.meta["val"].dtype not in _TYPES:
+            raise Declined(f"the core multiplies no matrices of {node.meta['val'].dtype}")
+    return [b.value(node) for node in nodes]
+
+
+@lowers(COMPUTED, aten.mm.default, aten.bmm.default)
+def product(b: Builder, node: fx.Node, x: fx.Node, y: fx.Node) -> Value:
+    return b.matmul(*_operands(b, x, y))
+
+
+@lowers(COMPUTED, aten.linear.default)
+def linear(b: Builder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: Any = None) -> Value:
+    rows, columns = _operands(b, x, weight)
+    if rows.rank == 1:
+        result = b.matmul(b.reshape(rows, [1, *rows.shape]), b.permute(columns, [1, 0]))
+        result = b.reshape(result, result.shape[1:])
+    else:
+        result = b.matmul(rows, b.permute(columns, [1, 0]))
+    return result if bias is None else result + b.value(bias)
+
+
+@lowers(COMPUTED, aten.addmm.default, aten.baddbmm.default)
+def product_added_to(
+    b: Builder,
+    node: fx.Node,
+    added: fx.Node,
+    x: fx.Node,
+    y: fx.Node,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Value:
+    """`beta` 0 leaves out what is added, NaN included."""
+    result = b.matmul(*_operands(b, x, y))
+    if alpha != 1:
+        result = result * alpha
+    if beta == 0:
+        return result
+    (term,) = _operands(b, added)
+    return result + (term if beta == 1 else term * beta)
+
+
+@lowers(COMPUTED, aten.mv.default)
+def product_with_vector(b: Builder, node: fx.Node, x: fx.Node, vector: fx.Node) -> Value:
+    rows, column = _operands(b, x, vector)
+    return b.reshape(b.matmul(rows, b.reshape(column, [*column.shape, 1])), rows.shape[:1])

@@ -1,0 +1,151 @@
+#include "runtime/matmul_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/dispatch.h"
+#include "isa/encode.h"
+
+namespace dvm {
+namespace {
+
+// The stride of an operand along dimension `dim` of a result of rank `rank`, as broadcasting aligns them.
+std::int64_t stride_along(const Layout& operand, int rank, int dim) {
+  const int own = dim - (rank - operand.rank);
+  return own < 0 || operand.sizes[own] == 1 ? 0 : operand.strides[own];
+}
+
+}  // namespace
+
+MatmulPlan::MatmulPlan(Type type, std::span<const std::int64_t> sizes, const Layout& a,
+                       const Layout& b)
+    : rank_(static_cast<int>(sizes.size())) {
+  shape_.type = type;
+  shape_.batch.assign(sizes.begin(), sizes.end() - 2);
+  shape_.m = sizes[sizes.size() - 2];
+  shape_.n = sizes.back();
+  shape_.k = a.sizes[a.rank - 1];
+  for (int dim = 0; dim + 2 < rank_; ++dim) {
+    shape_.a.push_back(stride_along(a, rank_, dim));
+    shape_.b.push_back(stride_along(b, rank_, dim));
+  }
+  shape_.a.insert(shape_.a.end(), {stride_along(a, rank_, rank_ - 2), 0});
+  shape_.b.insert(shape_.b.end(), {0, stride_along(b, rank_, rank_ - 1)});
+  shape_.a_k = stride_along(a, rank_, rank_ - 1);
+  shape_.b_k = stride_along(b, rank_, rank_ - 2);
+  row_dims_ = {rank_ - 2};
+}
+
+int MatmulPlan::operand_to_copy() const {
+  if (cpu::Product::takes(shape_)) return -1;
+  return shape_.b_k == dvm::bytes(shape_.type) ? 0 : 1;
+}
+
+double MatmulPlan::products() const {
+  double products =
+      static_cast<double>(shape_.m) * static_cast<double>(shape_.n) * static_cast<double>(shape_.k);
+  for (const std::int64_t size : shape_.batch) products *= static_cast<double>(size);
+  return products;
+}
+
+// Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
+bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const {
+  const bool rows = outer + 1 == shape_.batch.size();
+  const std::int64_t inner = rows ? shape_.m : shape_.batch[outer + 1];
+  if (rows && shape_.batch[outer] != 1 && shape_.b[outer] != 0) return false;
+  const auto one_axis = [&](const cpu::ProductStrides& strides) {
+    return strides.empty() || strides[outer] == inner * strides[outer + 1];
+  };
+  return inner == 1 || shape_.batch[outer] == 1 ||
+         (one_axis(shape_.a) && one_axis(shape_.b) && std::ranges::all_of(tensors, one_axis));
+}
+
+// A linear layer of a batch of sequences is one product of all their rows.
+void MatmulPlan::collapse(std::vector<cpu::ProductStrides>& tensors) {
+  for (std::size_t outer = shape_.batch.size(); outer-- > 0;) {
+    if (!merges(outer, tensors)) continue;
+    const bool rows = outer + 1 == shape_.batch.size();
+    std::int64_t& inner = rows ? shape_.m : shape_.batch[outer + 1];
+    // Of an axis of size 1 the stride means nothing.
+    const std::size_t gone = inner == 1 ? outer + 1 : outer;
+    const auto drop = [&](cpu::ProductStrides& strides) {
+      if (!strides.empty()) strides.erase(strides.begin() + static_cast<std::ptrdiff_t>(gone));
+    };
+    drop(shape_.a);
+    drop(shape_.b);
+    std::ranges::for_each(tensors, drop);
+    inner *= shape_.batch[outer];
+    shape_.batch.erase(shape_.batch.begin() + static_cast<std::ptrdiff_t>(outer));
+    if (rows) row_dims_.insert(row_dims_.begin(), static_cast<int>(outer));
+  }
+}
+
+std::unique_ptr<cpu::Product> MatmulPlan::write(const Layout& result) {
+  std::vector<cpu::ProductStrides> tensors(1);
+  tensors[0].assign(result.strides, result.strides + result.rank);
+  collapse(tensors);
+  auto product = std::make_unique<cpu::Product>(shape_, *cpu::isa().kernels);
+  product->write(std::move(tensors[0]));
+  return product;
+}
+
+std::unique_ptr<cpu::Product> MatmulPlan::finish(const Kernel& kernel, int input,
+                                                 const KernelShape& shape,
+                                                 std::vector<Program>* programs) {
+  const std::vector<int>& dim_of_axis = kernel.inputs[input].dim_of_axis;
+  const int axes = static_cast<int>(dim_of_axis.size());
+  std::vector<cpu::ProductStrides> tensors;
+  const auto add = [&](const std::vector<std::int64_t>& along_axes) {
+    cpu::ProductStrides& strides = tensors.emplace_back(static_cast<std::size_t>(rank_), 0);
+    for (int axis = 0; axis < axes; ++axis) strides[dim_of_axis[axis]] = along_axes[axis];
+  };
+  for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
+    if (static_cast<int>(i) == input) {
+      tensors.emplace_back();
+    } else {
+      add(shape.input_strides[i]);
+    }
+  }
+  for (const std::vector<std::int64_t>& strides : shape.output_strides) add(strides);
+  collapse(tensors);
+  auto product = std::make_unique<cpu::Product>(shape_, *cpu::isa().kernels);
+
+  // On a tile one axis runs along the rows, one along the columns, and all others take one step.
+  int row_axis = -1, col_axis = -1;
+  for (int axis = 0; axis < axes; ++axis) {
+    if (dim_of_axis[axis] == rank_ - 1) col_axis = axis;
+    if (std::ranges::find(row_dims_, dim_of_axis[axis]) != row_dims_.end()) row_axis = axis;
+  }
+  const std::size_t row = shape_.batch.size(), col = row + 1;
+  const std::int64_t element = dvm::bytes(shape_.type);
+  KernelShape tile = shape;
+  const auto lay = [&](std::vector<std::int64_t>& strides, std::int64_t rows, std::int64_t cols) {
+    std::ranges::fill(strides, 0);
+    if (row_axis >= 0) strides[row_axis] = rows;
+    if (col_axis >= 0) strides[col_axis] = cols;
+  };
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    std::vector<std::int64_t>& strides = i < kernel.inputs.size()
+                                             ? tile.input_strides[i]
+                                             : tile.output_strides[i - kernel.inputs.size()];
+    if (tensors[i].empty()) {
+      lay(strides, product->tile_cols() * element, element);
+    } else {
+      lay(strides, tensors[i][row], tensors[i][col]);
+    }
+  }
+  std::vector<std::vector<Word>> words(cpu::Product::kTileShapes);
+  for (int cut = 0; cut < cpu::Product::kTileShapes; ++cut) {
+    std::ranges::fill(tile.extents, 1);
+    if (row_axis >= 0) tile.extents[row_axis] = product->rows(cut);
+    if (col_axis >= 0) tile.extents[col_axis] = product->cols(cut);
+    if (product->rows(cut) == 0 || product->cols(cut) == 0) continue;
+    Scheduled scheduled = schedule(kernel, tile);
+    words[cut] = encode(scheduled.stages[0].program);
+    if (programs != nullptr) programs->push_back(std::move(scheduled.stages[0].program));
+  }
+  product->finish(std::move(words), std::move(tensors), *cpu::isa().kernels);
+  return product;
+}
+
+}  // namespace dvm

@@ -1,0 +1,47 @@
+// The plan of one matrix product: how its operands, its result and the tensors of its epilogue lie, with the batch axes
+// collapsed, and the Programs that finish its tiles. launch_plan.cpp gives it places.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cpu/product.h"
+#include "fuse/kernel.h"
+#include "isa/program.h"
+#include "runtime/layout.h"
+#include "schedule/schedule.h"
+
+namespace dvm {
+
+class MatmulPlan {
+ public:
+  /// `sizes` are those of the result: batch axes, rows, columns. The operands are broadcast along the batch axes.
+  MatmulPlan(Type type, std::span<const std::int64_t> sizes, const Layout& a, const Layout& b);
+
+  /// Whether the operands can be read as they lie, and if not which one a dense copy of would help: 0 or 1; else -1.
+  int operand_to_copy() const;
+
+  /// The result goes to memory of this layout, which is contiguous along the columns.
+  std::unique_ptr<cpu::Product> write(const Layout& result);
+
+  /// `kernel` reads the result as its input `input`. `shape` has the extents of the whole and the strides of all tensors.
+  /// The Programs made, for people and tests, are added to `programs` unless that is null.
+  std::unique_ptr<cpu::Product> finish(const Kernel& kernel, int input, const KernelShape& shape,
+                                       std::vector<Program>* programs);
+
+  /// Multiplications.
+  double products() const;
+
+ private:
+  void collapse(std::vector<cpu::ProductStrides>& tensors);
+  bool merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const;
+
+  cpu::ProductShape shape_;
+  std::vector<int>
+      row_dims_;  // the dimensions of the result that the rows are made of, outermost first
+  int rank_ = 0;
+};
+
+}  // namespace dvm

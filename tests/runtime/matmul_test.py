@@ -1,0 +1,192 @@
+"""Matrix products of any shapes and layouts, and what runs on their tiles."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dvm import _core, graph_reference
+
+SIZES = (0, 1, 2, 3, 5, 7, 8, 13, 16, 31, 32, 33, 65, 129)
+
+
+def random(*shape, dtype=np.float32):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+def product(type_="f32", batch=()):
+    graph = _core.Graph("product")
+    a = graph.input("a", type_, [*batch, "m", "k"])
+    b = graph.input("b", type_, [*batch, "k", "n"])
+    graph.output(graph.matmul(a, b))
+    return _core.Executable(graph)
+
+
+def close(came, a, b):
+    wanted = np.matmul(a.astype(np.float64), b.astype(np.float64))
+    depth = max(a.shape[-1], 1)
+    epsilon = np.finfo(a.dtype).eps
+    np.testing.assert_allclose(came, wanted, rtol=0, atol=8 * epsilon * depth)
+
+
+@pytest.mark.parametrize("type_", ["f32", "f64"])
+@pytest.mark.parametrize("layout", ["rows", "columns", "left", "both", "strided"])
+def test_all_sizes_and_layouts(type_, layout):
+    run = product(type_)
+    dtype = np.float32 if type_ == "f32" else np.float64
+    for m, n, k in itertools.product(
+        (0, 1, 2, 5, 13, 33), (0, 1, 3, 16, 33, 65), (0, 1, 7, 16, 50)
+    ):
+        a, b = random(m, k, dtype=dtype), random(k, n, dtype=dtype)
+        if layout in ("columns", "both"):
+            b = np.ascontiguousarray(b.T).T
+        if layout in ("left", "both"):
+            a = np.ascontiguousarray(a.T).T
+        if layout == "strided":
+            a, b = np.repeat(a, 2, 1)[:, ::2], np.repeat(b, 3, 1)[:, ::3]
+        close(run(a, b), a, b)
+
+
+@pytest.mark.parametrize(
+    "shape", [(128, 768, 768), (127, 769, 771), (257, 1031, 67), (1, 3072, 768), (300, 5, 4000)]
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_large_and_odd_sizes(shape, transposed):
+    m, n, k = shape
+    a, b = random(m, k), random(k, n)
+    close(product()(a, np.ascontiguousarray(b.T).T if transposed else b), a, b)
+
+
+def test_batches_are_broadcast():
+    graph = _core.Graph("batches")
+    a = graph.input("a", "f32", ["b", 1, "m", "k"])
+    b = graph.input("b", "f32", ["h", "k", "n"])
+    graph.output(graph.matmul(a, b))
+    run = _core.Executable(graph)
+    for sizes in ((2, 3, 5, 7, 4), (1, 1, 1, 1, 1), (3, 1, 9, 33, 17), (0, 2, 3, 4, 5)):
+        batch, heads, m, n, k = sizes
+        left, right = random(batch, 1, m, k), random(heads, k, n)
+        close(run(left, right), left, right)
+
+
+def test_a_linear_layer_of_sequences_is_one_product_of_all_rows():
+    graph = _core.Graph("linear")
+    x, w = graph.input("x", "f32", ["b", "s", 64]), graph.input("w", "f32", [32, 64])
+    graph.output(graph.matmul(x, graph.permute(w, [1, 0])))
+    run = _core.Executable(graph)
+    left, weight = random(3, 17, 64), random(32, 64)
+    close(run(left, weight), left, weight.T)
+
+
+def finished(order=None):
+    """gelu(x @ w + bias) * scale + rest, its axes perhaps turned."""
+    graph = _core.Graph("finished")
+    x, w = graph.input("x", "f32", ["b", "s", "k"]), graph.input("w", "f32", ["n", "k"])
+    bias, rest = graph.input("bias", "f32", ["n"]), graph.input("rest", "f32", ["b", "s", "n"])
+    scale = graph.input("scale", "f32", ["b", 1, 1])
+    y = graph.matmul(x, graph.permute(w, [1, 0]))
+    y = graph.elementwise("gelu", [graph.elementwise("add", [y, bias])])
+    y = graph.elementwise("add", [graph.elementwise("mul", [y, scale]), rest])
+    graph.output(y if order is None else graph.permute(y, order))
+    return graph
+
+
+@pytest.mark.parametrize("order", [None, [0, 2, 1], [2, 1, 0]])
+def test_an_epilogue_runs_on_tiles(order):
+    graph = finished(order)
+    executable = _core.Executable(graph)
+    assert [step[0] for step in executable.explain()["steps"] if step[0] != "view"] == ["matmul"]
+    for b, s, n, k in (
+        (2, 5, 7, 3),
+        (1, 1, 1, 1),
+        (3, 129, 70, 33),
+        (1, 200, 300, 64),
+        (0, 3, 4, 5),
+        (4, 1, 33, 8),
+    ):
+        arrays = [random(b, s, k), random(n, k), random(n), random(b, s, n), random(b, 1, 1)]
+        (wanted,) = graph_reference.run(graph, arrays)
+        np.testing.assert_allclose(executable(*arrays), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_no_elements_along_k_are_zeros_with_an_epilogue():
+    graph = finished()
+    arrays = [random(2, 3, 0), random(5, 0), random(5), random(2, 3, 5), random(2, 1, 1)]
+    (wanted,) = graph_reference.run(graph, arrays)
+    np.testing.assert_allclose(_core.Executable(graph)(*arrays), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_one_kernel_finishes_the_last_of_two_products():
+    graph = _core.Graph("gated")
+    x = graph.input("x", "f32", ["s", "k"])
+    gate, up = (graph.matmul(x, graph.input(name, "f32", ["k", "n"])) for name in ("g", "u"))
+    graph.output(graph.elementwise("mul", [graph.elementwise("silu", [gate]), up]))
+    executable = _core.Executable(graph)
+    assert [step[0] for step in executable.explain()["steps"]] == ["matmul", "matmul"]
+    arrays = [random(37, 40), random(40, 70), random(40, 70)]
+    (wanted,) = graph_reference.run(graph, arrays)
+    np.testing.assert_allclose(executable(*arrays), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_product_that_is_a_result_too_is_written():
+    graph = _core.Graph("kept")
+    a, b = graph.input("a", "f32", ["m", "k"]), graph.input("b", "f32", ["k", "n"])
+    y = graph.matmul(a, b)
+    graph.output(y)
+    graph.output(graph.elementwise("relu", [y]))
+    x, w = random(9, 6), random(6, 40)
+    plain, positive = _core.Executable(graph)(x, w)
+    close(plain, x, w)
+    np.testing.assert_array_equal(positive, np.maximum(plain, 0))
+
+
+def test_what_depends_on_its_place_is_a_kernel_of_its_own():
+    graph = _core.Graph("masked")
+    a, b = graph.input("a", "f32", ["m", "k"]), graph.input("b", "f32", ["k", "n"])
+    column = graph.cast(graph.iota(["m", "n"], 1), "f32")
+    graph.output(graph.elementwise("add", [graph.matmul(a, b), column]))
+    x, w = random(9, 6), random(6, 300)
+    (wanted,) = graph_reference.run(graph, [x, w])
+    np.testing.assert_allclose(_core.Executable(graph)(x, w), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    run = product()
+    a, b = random(200, 300), random(300, 500)
+    results = []
+    for threads in (1, 2, 3):
+        _core.set_threads(threads)
+        try:
+            results.append(run(a, b))
+        finally:
+            _core.set_threads(None)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_nan_and_infinity_go_through():
+    a, b = random(4, 20), random(20, 40)
+    a[1, 3], b[5, 7] = np.nan, np.inf
+    came, wanted = product()(a, b), a @ b
+    np.testing.assert_array_equal(np.isnan(came), np.isnan(wanted))
+    np.testing.assert_array_equal(np.isinf(came), np.isinf(wanted))
+
+
+def test_what_does_not_multiply_is_refused():
+    graph = _core.Graph("wrong")
+    a = graph.input("a", "f32", [2, 3])
+    with pytest.raises(
+        ValueError, match=r"\[matmul\] shapes \[2, 3\] and \[4, 5\] do not multiply"
+    ):
+        graph.matmul(a, graph.input("b", "f32", [4, 5]))
+    with pytest.raises(ValueError, match=r"\[matmul\] operands of the types f32 and i64"):
+        graph.matmul(a, graph.input("c", "i64", [3, 4]))
+    with pytest.raises(ValueError, match=r"\[matmul\] .* two axes or more"):
+        graph.matmul(a, graph.input("d", "f32", [3]))
+    with pytest.raises(ValueError, match=r"\[matmul\] .* do not broadcast"):
+        graph.matmul(graph.input("e", "f32", [2, 4, 3]), graph.input("f", "f32", [5, 3, 4]))
+
+
+def test_a_product_reads_back_from_its_text():
+    graph = finished()
+    assert str(_core.Graph.parse(str(graph))) == str(graph)
