@@ -55,6 +55,11 @@ def is_view(node: fx.Node) -> bool:
     return any(returned.alias_info is not None for returned in returns)
 
 
+def is_new(node: fx.Node) -> bool:
+    """Whether it is the result of an operation, in memory of its own."""
+    return isinstance(node.target, torch._ops.OpOverload) and not is_view(node)
+
+
 def changes_in_place(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 

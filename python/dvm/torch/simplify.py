@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from dvm.torch.aliases import is_new, root
+from dvm.torch.copies import leave_out_copies
 from dvm.torch.symbols import equal_strides, is_contiguous
 
 aten = torch.ops.aten
@@ -48,6 +50,7 @@ def simplify(graph: fx.Graph) -> None:
             _skip_if_nothing(node)
         if node.target is aten.slice_scatter.default:
             _skip_if_all(node)
+    leave_out_copies(graph)
     leave_out_unused(graph)
 
 
@@ -105,18 +108,10 @@ def _is_pure(node: fx.Node) -> bool:
     return not node.target._schema.is_mutable and not draws and bool(node.target._schema.returns)
 
 
-def _is_new(node: fx.Node) -> bool:
-    """Whether it is the result of an operation, in memory of its own."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    return not any(returned.alias_info for returned in node.target._schema.returns)
-
-
 def _merge_equal(graph: fx.Graph) -> None:
-    """Does what is written several times once. Tensors that are returned stay apart."""
-    returned = {
-        operand for node in graph.nodes if node.op == "output" for operand in node.all_input_nodes
-    }
+    """Does what is written several times once. Tensors that are returned, be it through views, stay apart."""
+    results = [node for output in graph.find_nodes(op="output") for node in output.all_input_nodes]
+    returned = {*results, *map(root, results)}
     known: dict[Any, fx.Node] = {}
     for node in graph.nodes:
         if node.op != "call_function" or not _is_pure(node):
@@ -168,7 +163,7 @@ def _skip_if_all(node: fx.Node) -> None:
     before, after = whole.meta["val"], part.meta["val"]
     if (before.dtype, before.device) != (after.dtype, after.device):
         return
-    apart = len(part.users) == 1 and _is_new(part)  # results are tensors apart
+    apart = len(part.users) == 1 and is_new(part)  # results are tensors apart
     if any(user.op == "output" for user in node.users) and not apart:
         return
     strides = map(equal_strides, before.stride(), after.stride())

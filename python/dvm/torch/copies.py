@@ -1,0 +1,72 @@
+"""Leaves out copies of whole tensors. `target.copy_(source)` has become `copy(target, source)`: what was in the target
+is overwritten, so where it has the target's shape this is the source, and whatever made the target may be dead. Parts
+of tensors and arguments are reinplace.py's, which writes into them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from dvm.torch.aliases import is_new, lies_as, packet_name, root
+from dvm.torch.rewrite import call
+from dvm.torch.symbols import expression, is_contiguous
+
+aten = torch.ops.aten
+
+
+def leave_out_copies(graph: fx.Graph) -> None:
+    output = next(node for node in graph.nodes if node.op == "output")
+    returned = {root(result) for result in output.all_input_nodes}
+    changed = {node.args[0] for node in graph.nodes if node.target is aten.copy_.default}
+    for node in graph.nodes:
+        if node.target is not aten.copy.default or any(_assigns(node, u) for u in node.users):
+            continue
+        source = node.args[1]
+        assert isinstance(source, fx.Node)
+        memory = root(source)
+        if node in returned:  # results are tensors apart
+            shared = not is_new(memory) or memory in returned
+        else:
+            shared = memory in changed or any(_changes(node, user) for user in node.users)
+        result = _read_source(graph, node, source, shared)
+        if node in returned:
+            returned.add(root(result))
+
+
+def _assigns(node: fx.Node, user: fx.Node) -> bool:
+    """Whether `node` is what a part of a tensor, or an argument, is changed to."""
+    return _is_change(user) and node in user.args[1:]
+
+
+def _changes(node: fx.Node, user: fx.Node) -> bool:
+    """Whether a part of `node` is changed by `user`, for which it is best memory of its own."""
+    return _is_change(user) and node is user.args[0]
+
+
+def _is_change(node: fx.Node) -> bool:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    name = packet_name(node)
+    return name in ("copy_", "index_put", "index_copy") or name.endswith("_scatter")
+
+
+def _read_source(graph: fx.Graph, node: fx.Node, source: fx.Node, shared: bool) -> fx.Node:
+    """Has the readers of a copy read what it is a copy of, or a clone where they need memory of their own."""
+    wanted, given = node.meta["val"], source.meta["val"]
+    if wanted.device != given.device or wanted.layout != given.layout:
+        return node
+    if [*map(expression, wanted.shape)] != [*map(expression, given.shape)]:
+        return node
+    with graph.inserting_before(node):
+        result = source
+        if wanted.dtype != given.dtype:
+            result = call(graph, aten._to_copy.default, result, dtype=wanted.dtype)
+        apart = result is not source and is_new(result)
+        if not lies_as(result, node) or (shared and not apart):
+            if not is_contiguous(wanted):
+                return node
+            result = call(graph, aten.clone.default, result, memory_format=torch.contiguous_format)
+            result.meta = dict(node.meta)
+    node.replace_all_uses_with(result)
+    return result
