@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import dvm
-from dvm.kernel_line import kernel_line
+from dvm.launch_lines import kernel_line
 
 PAGE = Path(__file__).parent.parent / "ARCHITECTURE.md"
 

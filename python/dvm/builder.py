@@ -244,8 +244,8 @@ class Builder(Composites, Indexing):
         return self._without(handle, axes)
 
     def matmul(self, a: Operand, b: Operand) -> Handle:
-        """The matrix product of the last two axes of each, those before them broadcast; f32 or f64. What is computed of it
-        element by element is computed tile by tile, before the product is ever in memory."""
+        """The matrix product of the last two axes of each, those before them broadcast; f32 or f64. What is computed of
+        it element by element is computed tile by tile, before the product is ever in memory."""
         first, second = self._handle("matmul", a), self._handle("matmul", b)
         dtype = element_types.promote(first.dtype, second.dtype)
         if dtype not in ("f32", "f64"):

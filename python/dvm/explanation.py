@@ -7,8 +7,9 @@ from typing import Any
 
 from dvm import _core
 from dvm.compiled.account import account_of
+from dvm.flow.products import products
 from dvm.flow.steps import Flow, Name, Run
-from dvm.kernel_line import kernel_line
+from dvm.launch_lines import kernel_line, matmul_line
 from dvm.page.page import page
 
 
@@ -54,9 +55,13 @@ class Explanation(dict[str, Any]):
             f"{self['name']}: {len(self.get('kernels', ()))} kernel(s)",
             *self["graph"].rstrip().splitlines(),
         ]
-        lines += [f"kernel {kernel_line(kernel)}" for kernel in self.get("kernels", ())]
+        kernels = self.get("kernels", ())
+        lines += [f"kernel {kernel_line(kernel)}" for kernel in kernels]
+        if self.get("matmuls"):
+            told = products(_core.Graph.parse(self["graph"]), self)
+            lines += [f"matmul {matmul_line(matmul, kernels)}" for matmul in told]
         for key, value in self.items():
-            if key in ("name", "graph", "kernels"):
+            if key in ("name", "graph", "kernels", "matmuls"):
                 continue
             if isinstance(value, (list, tuple)) and value:
                 lines.append(f"{key}:")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dvm import _core
 from dvm.flow import timing
+from dvm.flow.products import flops_of_launches
 from dvm.flow.steps import Call, Run, Step
+
+_LAUNCHES = ("kernel", "matmul", "copy")  # of the core
 
 
 @dataclass(frozen=True)
 class Event:
     """A stretch of time."""
 
-    kind: str  # "call", "run" (of an Executable within a call), "kernel", "copy" (by the core) or "torch"
+    kind: str  # "call", "run" (of an Executable within a call), "kernel", "matmul", "copy" (by the core) or "torch"
     name: str
     begin_ns: int  # of time.perf_counter_ns
     end_ns: int
@@ -26,7 +30,8 @@ class Event:
     within: str = ""  # the graph that a kernel is of
     threads: int = 0  # that a kernel was shared among
     launches: int = 0  # that a kernel took
-    number: int = -1  # of a kernel in its graph
+    number: int = -1  # of a kernel in its graph, also of one that finishes a product
+    flops: int = 0  # of a matrix product in a compiled model; 0 where they are not known
 
     @property
     def seconds(self) -> float:
@@ -36,6 +41,11 @@ class Event:
     def rate(self) -> float:
         """Bytes a second."""
         return self.bytes / self.seconds if self.end_ns > self.begin_ns else 0.0
+
+    @property
+    def flop_rate(self) -> float:
+        """Floating-point operations a second."""
+        return self.flops / self.seconds if self.end_ns > self.begin_ns else 0.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,17 @@ class Row:
     seconds: float
     bytes: int
     share: float  # of the time of all calls, 0 to 1
+    flops: int = 0  # as of an Event
 
     @property
     def rate(self) -> float:
         """Bytes a second."""
         return self.bytes / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def flop_rate(self) -> float:
+        """Floating-point operations a second."""
+        return self.flops / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass
@@ -69,8 +85,8 @@ class Profile:
 
     @property
     def work(self) -> list[Event]:
-        """Kernels, copies and operations of torch's, which never overlap."""
-        return [event for event in self.events if event.kind in ("kernel", "copy", "torch")]
+        """Kernels, products, copies and operations of torch's, which never overlap."""
+        return [event for event in self.events if event.kind in (*_LAUNCHES, "torch")]
 
     @property
     def seconds(self) -> float:
@@ -85,8 +101,8 @@ class Profile:
         return total + sum(event.seconds for event in self.calls)
 
     def rows(self) -> list[Row]:
-        """A row for each kernel and each operation of torch's, the longest first, and last one of kind "host": the
-        time of calls between them. Their seconds add up to `seconds`, their shares to 1."""
+        """A row for each kernel, matrix product and operation of torch's, the longest first, and last one of kind
+        "host": the time of calls between them. Their seconds add up to `seconds`, their shares to 1."""
         total = self.seconds
         groups: dict[tuple[Any, ...], list[Event]] = {}
         for event in self.work:
@@ -96,9 +112,8 @@ class Profile:
         for (kind, within, name, _), events in groups.items():
             seconds = sum(event.seconds for event in events)
             moved = sum(event.bytes for event in events)
-            rows.append(
-                Row(kind, name, within, len(events), seconds, moved, seconds / (total or 1))
-            )
+            share, flops = seconds / (total or 1), sum(event.flops for event in events)
+            rows.append(Row(kind, name, within, len(events), seconds, moved, share, flops))
         rows.sort(key=lambda row: -row.seconds)
         if self.calls:
             rest = max(0.0, total - sum(row.seconds for row in rows))
@@ -106,8 +121,9 @@ class Profile:
         return rows
 
     def table(self) -> str:
-        """The rows as text: times in microseconds, bytes as MB, rates as GB/s (10^9 bytes a second)."""
-        titles = ["", "name", "in", "calls", "us", "us/call", "MB", "GB/s", "share"]
+        """The rows as text: times in microseconds, bytes as MB, rates as GB/s (10^9 bytes a second), and of matrix
+        products as GFLOP/s."""
+        titles = ["", "name", "in", "calls", "us", "us/call", "MB", "GB/s", "GFLOP/s", "share"]
         lines = [titles, *(_cells(row) for row in self.rows())]
         widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
         return "\n".join(
@@ -154,17 +170,45 @@ def profile() -> Iterator[Profile]:
         yield found
     finally:
         kernels, steps = _core.stop_profile(), timing.stop()
-        events = [*map(_of_kernel, kernels), *(_of_step(time) for time in steps)]
+        launches = _with_flops([_of_kernel(time) for time in kernels], steps)
+        events = [*launches, *(_of_step(time) for time in steps)]
         # What holds another begins before it or ends after it.
         found.events = sorted(events, key=lambda event: (event.begin_ns, -event.end_ns))
 
 
 def _of_kernel(time: dict[str, Any]) -> Event:
-    kind = "copy" if time["number"] < 0 else "kernel"
+    product = time["kernel"].startswith("matmul")
+    kind = "matmul" if product else "copy" if time["number"] < 0 else "kernel"
     return Event(
         kind, time["kernel"], time["begin_ns"], time["end_ns"], time["bytes"], time["graph"],
         time["threads"], time["launches"], time["number"],
     )  # fmt: skip
+
+
+def _with_flops(events: list[Event], steps: Sequence[timing.StepTime]) -> list[Event]:
+    """The launches, with what the products among them take where the Run that they are part of is known: the core
+    tells bytes only. `events` are in the order in which they ran."""
+    begins = [event.begin_ns for event in events]
+    known: dict[Any, dict[tuple[str, int], list[int]]] = {}
+    for step in steps:
+        if step.executable is None:
+            continue
+        key = id(step.executable), tuple(map(_hashable, step.arguments))
+        if key not in known:
+            known[key] = flops_of_launches(step.executable, step.arguments)
+        first, end = bisect_left(begins, step.begin_ns), bisect_right(begins, step.end_ns)
+        for launch, flops in known[key].items():
+            places = [
+                at for at in range(first, end) if (events[at].name, events[at].number) == launch
+            ]
+            if len(places) == len(flops):
+                for at, count in zip(places, flops, strict=True):
+                    events[at] = replace(events[at], flops=count)
+    return events
+
+
+def _hashable(argument: Any) -> Any:
+    return argument if isinstance(argument, int | float) else tuple(argument)
 
 
 def _of_step(time: timing.StepTime) -> Event:
@@ -186,9 +230,11 @@ def _title(step: Step) -> str:
 
 def _trace_event(event: Event, first: int) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    if event.kind in ("kernel", "copy", "torch"):
+    if event.kind in (*_LAUNCHES, "torch"):
         told = {"bytes": event.bytes, "GB/s": round(event.rate / 1e9, 3)}
-    if event.kind in ("kernel", "copy"):
+    if event.flops:
+        told["GFLOP/s"] = round(event.flop_rate / 1e9, 3)
+    if event.kind in _LAUNCHES:
         told |= {"graph": event.within, "threads": event.threads, "launches": event.launches}
     return {
         "ph": "X", "cat": event.kind, "name": event.name, "pid": 1, "tid": 1,
@@ -199,8 +245,10 @@ def _trace_event(event: Event, first: int) -> dict[str, Any]:
 def _cells(row: Row) -> list[str]:
     us = row.seconds * 1e6
     moved = [f"{row.bytes / 1e6:.3f}", f"{row.rate / 1e9:.2f}"] if row.bytes else ["", ""]
+    flops = f"{row.flop_rate / 1e9:.2f}" if row.flops else ""
     each = f"{us / row.calls:.1f}"
     name = row.name if len(row.name) <= 48 else f"{row.name[:45]}..."
     return [
-        row.kind, name, row.within, str(row.calls), f"{us:.1f}", each, *moved, f"{row.share:.1%}"
+        row.kind, name, row.within, str(row.calls), f"{us:.1f}", each, *moved, flops,
+        f"{row.share:.1%}",
     ]  # fmt: skip

@@ -74,6 +74,16 @@ def test_text_of_others_is_escaped():
         "kind": nasty,
         "ms": 1.0,
         "kernels": [],
+        "matmuls": [
+            {
+                "operands": [tensor, tensor],
+                "type": "f32",
+                "shape": [nasty],
+                "flops": "2*n",
+                "bytes": "4*n",
+                "epilogue": None,
+            }
+        ],
         "fallbacks": [
             {"name": nasty, "reason": nasty, "line": nasty, "count": 1, "results": ["a"]}
         ],

@@ -13,12 +13,11 @@ from dvm.flow.traffic import at_sizes  # noqa: E402
 class Block(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = torch.nn.ModuleList(torch.nn.Linear(16, 16) for _ in range(3))
         self.norm = torch.nn.LayerNorm(16)
 
     def forward(self, x):
-        for layer in self.layers:
-            x = self.norm(x + torch.nn.functional.gelu(layer(x)))
+        for _ in range(3):
+            x = self.norm(x + torch.nn.functional.gelu(torch.cumsum(x, 1)))
         return x
 
 
@@ -46,7 +45,7 @@ def test_tensors_flow_from_the_argument_to_the_result(block):
         (6, 7),
     ]
     assert {edge["type"] for edge in wiring["edges"]} == {"f32"}
-    assert [len(node["weights"]) for node in wiring["nodes"]] == [0, *[2] * 6, 0]
+    assert [len(node["weights"]) for node in wiring["nodes"]] == [0, *[0, 2] * 3, 0]
 
 
 def test_bytes_are_arithmetic_on_sizes(block):
@@ -57,6 +56,80 @@ def test_bytes_are_arithmetic_on_sizes(block):
         assert at_sizes(kernel["bytes"], {symbol: 10}) == (3 * 10 * 16 + 2 * 16) * 4
     # What a layer reads and makes, and what torch makes of it in between.
     assert at_sizes(graph["peak_bytes"], {symbol: 10}) == 3 * 10 * 16 * 4
+
+
+class Products(torch.nn.Module):
+    """A product whose tiles a kernel finishes, and one that a norm over rows reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(16, 64), torch.nn.Linear(64, 16)
+        self.norm = torch.nn.LayerNorm(16)
+
+    def forward(self, x):
+        return self.norm(x + self.down(torch.nn.functional.gelu(self.up(x))))
+
+
+@pytest.fixture(scope="module")
+def products():
+    rows = torch.export.Dim("rows", min=2, max=1000)
+    return dvm.compile(Products().eval(), (torch.randn(5, 16),), dynamic_shapes=({0: rows},))
+
+
+def test_a_product_and_the_kernel_that_finishes_it_are_one_node(products):
+    graph = products.explain()["graphs"][0]
+    nodes, edges = graph["wiring"]["nodes"], graph["wiring"]["edges"]
+    assert [node["kind"] for node in nodes] == ["input", "matmul", "matmul", "kernel", "output"]
+    up, down, norm = nodes[1:4]
+    assert graph["kernels"][up["kernel"]]["ops"] == ["add", "gelu"]
+    assert down["kernel"] is None
+    assert "rsqrt" in graph["kernels"][norm["kernel"]]["ops"]
+    assert sorted((edge["from"], edge["to"]) for edge in edges) == [
+        (0, 1), (0, 3), (1, 2), (2, 3), (3, 4),
+    ]  # fmt: skip
+    assert [len(node["weights"]) for node in (up, down, norm)] == [2, 1, 3]
+    assert [[tensor["shape"][1] for tensor in node["makes"]] for node in (up, down)] == [[64], [16]]
+
+
+def test_a_product_that_is_finished_on_tiles_is_never_in_memory(products):
+    graph = products.explain()["graphs"][0]
+    (symbol,) = (symbol["name"] for symbol in graph["symbols"])
+    up, down = graph["matmuls"]
+    rows = {symbol: 10}
+    assert at_sizes(up["flops"], rows) == at_sizes(down["flops"], rows) == 2 * 10 * 16 * 64
+    assert at_sizes(up["bytes"], rows) == (10 * 16 + 16 * 64) * 4
+    assert at_sizes(down["bytes"], rows) == (10 * 64 + 64 * 16 + 10 * 16) * 4
+    # Beside the products' own operands the kernels read their weights and what is left of the argument.
+    gelu, norm = (graph["kernels"][number] for number in (up["epilogue"], 1 - up["epilogue"]))
+    assert at_sizes(gelu["bytes"], rows) == (64 + 10 * 64) * 4
+    assert at_sizes(norm["bytes"], rows) == (3 * 10 * 16 + 3 * 16) * 4
+    # The rows of 64, and what the second product makes of them.
+    assert at_sizes(graph["peak_bytes"], rows) == 10 * (64 + 16) * 4
+
+
+def test_a_profile_tells_the_bytes_that_explain_tells(products):
+    graph = products.explain()["graphs"][0]
+    (symbol,) = (symbol["name"] for symbol in graph["symbols"])
+    parts = [*graph["kernels"], *graph["matmuls"]]
+    told = sum(at_sizes(part["bytes"], {symbol: 10}) for part in parts)
+    with dvm.profile() as profile:
+        products(torch.randn(10, 16))
+    assert sum(event.bytes for event in profile.work) == told
+
+
+def test_page_and_text_tell_of_products(products):
+    account = products.explain()
+    text, html = str(account), account.html()
+    assert "2 matrix products" in text
+    up, down, norm = (text.index(line) for line in ("[16, 64] ->", "[64, 16] ->", "rsqrt"))
+    assert up < text.index("whose tiles are finished by add gelu") < down < norm
+    assert "2048*rows flops" in text
+    assert "Matrix products" in html
+    assert html.count('class="node matmul') == 2
+    assert "2048·rows flops" in html
+    group = html.split('class="node matmul')[1].split("</g>")[0]
+    assert "matmul [rows, 16] x [16, 64]" in group
+    assert ">gelu</text>" in group
 
 
 def test_bytes_are_told_for_the_sizes_of_examples(block):
@@ -85,9 +158,12 @@ def test_page_tells_of_every_kernel_and_fallback(block):
     assert len(hues) == 1  # the three layers are equal
 
 
-def test_a_file_tells_the_same(block, tmp_path):
-    block.save(tmp_path / "block.dvm")
-    assert dvm.load(tmp_path / "block.dvm").explain()["graphs"] == block.explain()["graphs"]
+@pytest.mark.parametrize("model", ["block", "products"])
+def test_a_file_tells_the_same(model, request, tmp_path):
+    made = request.getfixturevalue(model)
+    made.save(tmp_path / "model.dvm")
+    loaded = dvm.load(tmp_path / "model.dvm", framework="torch")
+    assert loaded.explain()["graphs"] == made.explain()["graphs"]
 
 
 def test_page_of_a_training_graph():

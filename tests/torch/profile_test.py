@@ -15,7 +15,7 @@ from dvm.cli import main  # noqa: E402
 
 
 def body(x, weight):
-    return torch.softmax(x @ weight, -1) + 1
+    return torch.softmax(torch.cumsum(x, 1) @ weight, -1) + 1
 
 
 def compiled():
@@ -42,14 +42,51 @@ def test_times_add_up(model):
     assert all(torch.equal(result, plain) for result in results)
     rows = profile.rows()
     assert [row.kind for row in rows][-1] == "host"
-    assert {row.kind for row in rows} == {"kernel", "torch", "host"}
+    assert {row.kind for row in rows} == {"kernel", "matmul", "torch", "host"}
     assert {row.calls for row in rows} == {4}
     assert sum(row.seconds for row in rows) == pytest.approx(profile.seconds)
     assert sum(row.share for row in rows) == pytest.approx(1)
-    (matmul,) = (row for row in rows if row.kind == "torch")
-    assert matmul.name == "aten.mm.default"
-    assert matmul.bytes == 4 * 4 * (7 * 16 + 16 * 8 + 7 * 8)
-    assert "aten.mm.default" in profile.table()
+    (scan,) = (row for row in rows if row.kind == "torch")
+    assert scan.name == "aten.cumsum.default"
+    assert scan.bytes == 4 * 4 * 2 * 7 * 16
+    assert "aten.cumsum.default" in profile.table()
+
+
+def test_products_are_told_with_what_they_compute(model):
+    with dvm.profile() as profile:
+        for rows in (7, 1, 7):
+            model(torch.randn(rows, 16), torch.randn(16, 8))
+    products = [event for event in profile.events if event.kind == "matmul"]
+    assert [event.flops for event in products] == [2 * rows * 16 * 8 for rows in (7, 1, 7)]
+    assert [event.bytes for event in products] == [
+        4 * (rows * 16 + 16 * 8 + rows * 8) for rows in (7, 1, 7)
+    ]
+    (row,) = (row for row in profile.rows() if row.kind == "matmul")
+    assert row.flops == sum(event.flops for event in products)
+    assert row.flop_rate == pytest.approx(row.flops / row.seconds)
+    assert "GFLOP/s" in profile.table()
+    (told, *_) = (e for e in profile.trace()["traceEvents"] if e.get("cat") == "matmul")
+    assert told["args"]["GFLOP/s"] > 0
+
+
+def test_a_product_with_the_kernel_that_finishes_it_is_one_event():
+    def finished(x, y, weight):
+        return torch.relu(x @ weight) * (y @ weight)
+
+    weight = torch.randn(16, 8)
+    made = dvm.compile(finished, (torch.randn(5, 16), torch.randn(5, 16), weight))
+    with dvm.profile() as profile:
+        made(torch.randn(5, 16), torch.randn(5, 16), weight)
+    assert [(event.kind, event.name) for event in profile.work] == [
+        ("matmul", "matmul"),
+        ("matmul", "matmul_relu_mul"),
+    ]
+    assert [event.flops for event in profile.work] == [2 * 5 * 16 * 8] * 2
+    # The second writes the result, and reads what the first wrote; its own product is never in memory.
+    assert [event.bytes for event in profile.work] == [
+        4 * (5 * 16 + 16 * 8 + 5 * 8),
+        4 * (5 * 16 + 16 * 8 + 5 * 8 + 5 * 8),
+    ]
 
 
 def test_events_nest_in_their_calls(model):
@@ -57,9 +94,10 @@ def test_events_nest_in_their_calls(model):
         model(torch.randn(7, 16), torch.randn(16, 8))
     call, *inside = profile.events
     assert (call.kind, call.name) == ("call", "body")
-    assert [event.kind for event in inside] == ["torch", "run", "kernel"]
+    assert [event.kind for event in inside] == ["torch", "run", "matmul", "kernel"]
     assert all(call.begin_ns <= e.begin_ns <= e.end_ns <= call.end_ns for e in inside)
-    assert inside[1].begin_ns <= inside[2].begin_ns <= inside[2].end_ns <= inside[1].end_ns
+    run = inside[1]
+    assert all(run.begin_ns <= e.begin_ns <= e.end_ns <= run.end_ns for e in inside[2:])
 
 
 def test_a_call_that_is_not_profiled_runs_the_code_it_always_runs(model):
@@ -102,13 +140,14 @@ def test_run_of_a_saved_model(model, tmp_path, monkeypatch, capsys):
         main()
     assert not exit_.value.code
     printed = json.loads(capsys.readouterr().out)
-    assert {row["kind"] for row in printed["rows"]} == {"kernel", "torch", "host"}
+    assert {row["kind"] for row in printed["rows"]} == {"kernel", "matmul", "torch", "host"}
     assert printed["call_seconds"] > 0
     events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     assert [event["cat"] for event in events if event["ph"] == "X"] == 2 * [
         "call",
         "torch",
         "run",
+        "matmul",
         "kernel",
     ]
 

@@ -60,7 +60,10 @@ def run(
             raise CliError(f"{trace}: {error.strerror}") from None
         errors.print(f"written: {trace}", markup=False, highlight=False)
     if json:
-        rows = [{**dataclasses.asdict(row), "rate": row.rate} for row in profile.rows()]
+        rows = [
+            {**dataclasses.asdict(row), "rate": row.rate, "flop_rate": row.flop_rate}
+            for row in profile.rows()
+        ]
         write_json({"target": target, "calls": calls, "call_seconds": plain,
                     "profiled_seconds": profile.seconds / calls, "rows": rows})  # fmt: skip
     else:
@@ -114,7 +117,7 @@ def _median(call: Callable[[], Any], calls: int) -> float:
 def _print(target: str, profile: Profile, calls: int, plain: float) -> None:
     rows = table(
         f"{target}, {calls} calls", "", "name", "in", "times", "a call", "MB a call",
-        "GB/s", "share", left=("name", "in"),
+        "GB/s", "GFLOP/s", "share", left=("name", "in"),
     )  # fmt: skip
     for row in profile.rows():
         moved = (
@@ -122,7 +125,8 @@ def _print(target: str, profile: Profile, calls: int, plain: float) -> None:
         )
         rows.add_row(
             row.kind, row.name, row.within, str(row.calls),
-            milliseconds(row.seconds / calls), *moved, f"{row.share:.1%}",
+            milliseconds(row.seconds / calls), *moved,
+            f"{row.flop_rate / 1e9:.2f}" if row.flops else "", f"{row.share:.1%}",
         )  # fmt: skip
     console.print(rows)
     console.print(

@@ -10,6 +10,7 @@ from dvm import _core
 from dvm.compiled.host_cost import host_cost
 from dvm.flow import traffic
 from dvm.flow.arithmetic import evaluate
+from dvm.flow.products import launched, products
 from dvm.flow.steps import Flow, Run
 from dvm.flow.wiring import Types, wiring
 
@@ -29,10 +30,10 @@ def account(
     facts: Sequence[Mapping[str, Any]] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """What was fused, what was not and why, what flows where, and the bytes of it; what `account_of` tells, and besides
-    the `launches` of a call with these sizes and the `host_cost`. `sizes` are the values of symbols for which bytes are
-    told as numbers as well; `facts` were stated of them, whose sources Graphs that were read from text do not know;
-    `more` goes into the account as it is."""
+    """What was fused, what was not and why, what is multiplied, what flows where, and the bytes of it; what
+    `account_of` tells, and besides the `launches` of a call with these sizes and the `host_cost`. `sizes` are the
+    values of symbols for which bytes are told as numbers as well; `facts` were stated of them, whose sources Graphs
+    that were read from text do not know; `more` goes into the account as it is."""
     explained = [(executable.graph, executable.explain()) for executable in executables]
     launches = _launches(flow, executables, sizes)
     runs = [step.graph for step in flow.steps if isinstance(step, Run)]
@@ -41,7 +42,9 @@ def account(
         **account_of(flow, explained, types, fallbacks, updates, sizes=sizes, facts=facts, **more),
         "launches": launches,
         "host_cost": host_cost(
-            flow, count or sum(len(explained[run][1]["kernels"]) for run in runs), framework
+            flow,
+            count or sum(len(list(launched(explained[run][1]))) for run in runs),
+            framework,
         ),
     }
 
@@ -62,9 +65,8 @@ def account_of(
     wired = wiring(flow, executables, types, fallbacks)
     return {
         **more,
-        "kernels": [
-            _with_bytes(kernel) for run in runs for kernel in executables[run][1]["kernels"]
-        ],
+        "kernels": list(_kernels(runs, executables)),
+        "matmuls": list(_matmuls(runs, executables)),
         "fallbacks": list(fallbacks),
         "updates": list(updates),
         "notes": [note for run in runs for note in executables[run][1]["notes"]],
@@ -78,9 +80,26 @@ def account_of(
     }
 
 
-def _with_bytes(kernel: Mapping[str, Any]) -> dict[str, Any]:
-    moved = traffic.of_tensors([*kernel["inputs"], *kernel["outputs"]])
-    return {**kernel, "bytes": traffic.text(moved)}
+def _kernels(runs: Sequence[int], executables: Explained) -> Iterator[dict[str, Any]]:
+    """Each with the `bytes` that it moves. A product whose tiles it finishes is never in memory."""
+    for run in runs:
+        explained = executables[run][1]
+        tiles = {matmul["epilogue"]: matmul["value"] for matmul in explained["matmuls"]}
+        for number, kernel in enumerate(explained["kernels"]):
+            tensors = [*kernel["inputs"], *kernel["outputs"]]
+            moved = [tensor for tensor in tensors if tensor["value"] != tiles.get(number)]
+            yield {**kernel, "bytes": traffic.text(traffic.of_tensors(moved))}
+
+
+def _matmuls(runs: Sequence[int], executables: Explained) -> Iterator[dict[str, Any]]:
+    """As dvm.flow.products tells of them; an `epilogue` is a place among the kernels of all runs."""
+    before = 0
+    for run in runs:
+        graph, explained = executables[run]
+        for matmul in products(graph, explained):
+            number = matmul["epilogue"]
+            yield {**matmul, "epilogue": None if number is None else before + number}
+        before += len(explained["kernels"])
 
 
 def _facts(

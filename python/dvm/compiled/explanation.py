@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dvm.kernel_line import kernel_line
+from dvm.launch_lines import kernel_line, matmul_line
 from dvm.page.page import page
 from dvm.page.wording import Words, human, stages_text
 
@@ -20,6 +20,12 @@ class Explanation(dict[str, Any]):
     def kernels(self) -> list[dict[str, Any]]:
         """The kernels of all graphs."""
         return [kernel for graph in self["graphs"] for kernel in graph["kernels"]]
+
+    @property
+    def matmuls(self) -> list[dict[str, Any]]:
+        """The matrix products of all graphs, each with `operands`, `type`, `shape`, `flops` and `bytes`, and in
+        `epilogue` the number of the kernel of its graph that finishes its tiles, or None."""
+        return [matmul for graph in self["graphs"] for matmul in graph["matmuls"]]
 
     @property
     def updates(self) -> list[dict[str, Any]]:
@@ -41,15 +47,19 @@ class Explanation(dict[str, Any]):
 
     def __str__(self) -> str:
         graphs = self["graphs"]
-        kernels, calls = len(self.kernels), sum(f["count"] for f in self.fallbacks)
-        lines = [
-            f"{self['name']}: {plural(len(graphs), 'graph')}, {plural(kernels, 'kernel')}, "
-            f"{plural(calls, 'operation')} in torch, {plural(self['compiles'], 'compilation')}"
+        calls = sum(f["count"] for f in self.fallbacks)
+        counts = [plural(len(graphs), "graph"), plural(len(self.kernels), "kernel")]
+        if self.matmuls:
+            counts.append(plural(len(self.matmuls), "matrix product"))
+        counts += [
+            f"{plural(calls, 'operation')} in torch",
+            plural(self["compiles"], "compilation"),
         ]
+        lines = [f"{self['name']}: {', '.join(counts)}"]
         for number, graph in enumerate(graphs):
             lines += ["", f"graph {number} ({graph['kind']}, compiled in {graph['ms']:.1f} ms)"]
             words = Words(graph)
-            lines += [f"  kernel {words.plain(kernel_line(kernel))}" for kernel in graph["kernels"]]
+            lines += [f"  {words.plain(line)}" for line in _lines_of_launches(graph)]
             for fallback in graph["fallbacks"]:
                 times = f" x{fallback['count']}" if fallback["count"] > 1 else ""
                 lines.append(f"  torch  {fallback['name']}{times}: {fallback['reason']}")
@@ -63,6 +73,16 @@ class Explanation(dict[str, Any]):
             lines += [f"  note   {words.plain(note)}" for note in graph["notes"]]
             lines += _lines_of_sizes(graph)
         return "\n".join(lines)
+
+
+def _lines_of_launches(graph: Mapping[str, Any]) -> Iterator[str]:
+    """Kernels and matrix products in the order in which they run."""
+    kernels = graph["kernels"]
+    for node in graph["wiring"]["nodes"]:
+        if node.get("matmul") is not None:
+            yield f"matmul {matmul_line(graph['matmuls'][node['matmul']], kernels)}"
+        if node.get("kernel") is not None:
+            yield f"kernel {kernel_line(kernels[node['kernel']])}"
 
 
 def _lines_of_sizes(graph: Mapping[str, Any]) -> Iterator[str]:

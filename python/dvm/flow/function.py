@@ -136,9 +136,13 @@ class _Writer:
                 continue
             yield f"{began} = {now}()"
             yield self._statement(step)
-            names = [] if isinstance(step, Run) else [*sorted(reads(step)), *writes(step)]
-            values = "".join(f"{name}, " for name in names)
-            yield f"{note}({self._name('step', step)}, {began}, {now}(), ({values}))"
+            called = ""
+            values = [*sorted(reads(step)), *writes(step)]
+            if isinstance(step, Run):
+                values = [*map(self._code, step.arguments)]
+                called = f", {self._name(step.kernel, self.executables[step.graph])}"
+            told = "".join(f"{value}, " for value in values)
+            yield f"{note}({self._name('step', step)}, {began}, {now}(), ({told}){called})"
         yield f"{returned} = {self._code(self.flow.returns)}"
         yield f"{note}({title!r}, {entered}, {now}())"
         yield f"return {returned}"

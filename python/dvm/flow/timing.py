@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ class StepTime(NamedTuple):
     begin_ns: int
     end_ns: int
     bytes: int  # of the tensors it takes and makes; 0 where the core tells
+    executable: Any = None  # that a Run calls
+    arguments: Sequence[Any] = ()  # of it: the shapes of tensors, and numbers
 
 
 class _Variants(NamedTuple):
@@ -73,10 +75,22 @@ def stop() -> list[StepTime]:
     return times
 
 
-def note(step: Step | str, begin_ns: int, end_ns: int, values: tuple[Any, ...] = ()) -> None:
-    """What timed code calls after a step, with the tensors and numbers that it took and made."""
+def note(
+    step: Step | str,
+    begin_ns: int,
+    end_ns: int,
+    values: tuple[Any, ...] = (),
+    executable: Any = None,
+) -> None:
+    """What timed code calls after a step, with the tensors and numbers that it took and made; of a Run those that it
+    took, and what it called."""
     times = getattr(_of_thread, "times", None)
-    if times is not None:  # else another thread measures
+    if times is None:  # another thread measures
+        return
+    if executable is not None:
+        arguments = [getattr(value, "shape", value) for value in values]
+        times.append(StepTime(step, begin_ns, end_ns, 0, executable, arguments))
+    else:
         different = {id(value): value for value in values}
         times.append(StepTime(step, begin_ns, end_ns, sum(map(_bytes, different.values()))))
 

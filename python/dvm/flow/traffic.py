@@ -19,16 +19,19 @@ def of_tensors(tensors: Iterable[Mapping[str, Any]]) -> Bytes:
     """The bytes of all tensors together, each a mapping with `type` and `shape`. One of unknown type counts nothing."""
     total: Bytes = Counter()
     for tensor in tensors:
-        if tensor["type"] is None:
-            continue
-        factor = item_bytes(tensor["type"])
-        symbols: list[str] = []
-        for size in tensor["shape"]:
-            number, names = _factors(size)
-            factor *= number
-            symbols += names
-        total[tuple(sorted(symbols))] += factor
+        if tensor["type"] is not None:
+            total.update(count(tensor["shape"], item_bytes(tensor["type"])))
     return total
+
+
+def count(sizes: Iterable[int | str], each: int) -> Bytes:
+    """The product of sizes, `each` times."""
+    symbols: list[str] = []
+    for size in sizes:
+        number, names = _factors(size)
+        each *= number
+        symbols += names
+    return Counter({tuple(sorted(symbols)): each})
 
 
 def text(total: Bytes) -> str:

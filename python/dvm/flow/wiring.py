@@ -1,5 +1,6 @@
-"""What flows from where to where in a Flow, as plain values for explain(): nodes are its kernels, the operations of
-torch's, arguments and results; edges are the tensors between them. Views are no nodes: what they look at flows on.
+"""What flows from where to where in a Flow, as plain values for explain(): nodes are its kernels, matrix products, the
+operations of torch's, arguments and results; edges are the tensors between them. Views are no nodes: what they look at
+flows on. A product and the kernel that finishes its tiles are one node, since what is between them is never in memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dvm import _core
+from dvm.flow.products import Launched, launched
 from dvm.flow.steps import Call, Fill, Flow, Item, Name, Restride, Run, Update, names_in
 
 Types = Mapping[str, Sequence[Any]]
@@ -31,10 +33,11 @@ def wiring(
     types: Types,
     fallbacks: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`nodes`, in the order in which they run, each with its `kind` ("input", "kernel", "torch" or "output"), `name`,
-    the `weights` that it reads and the tensors that it `makes`; and `edges` `from` one `to` another, each with
-    `tensor`, `type` and `shape`. A kernel's node has its place among the kernels in `kernel`, one of torch's may have
-    that among `fallbacks`, which list the variables that they set, in `fallback`.
+    """`nodes`, in the order in which they run, each with its `kind` ("input", "kernel", "matmul", "torch" or "output"),
+    `name`, the `weights` that it reads and the tensors that it `makes`; and `edges` `from` one `to` another, each with
+    `tensor`, `type` and `shape`. A kernel's node has its place among the kernels in `kernel`, a product's its own among
+    the products in `matmul` and that of the kernel that finishes its tiles, if any, in `kernel`; one of torch's may
+    have its place among `fallbacks`, which list the variables that they set, in `fallback`.
 
     `executables` are for each of the Flow's Graphs it and what its Executable explains.
     """
@@ -60,7 +63,7 @@ class _Wiring:
         self.nodes: list[dict[str, Any]] = []
         self.edges: list[dict[str, Any]] = []
         self.sources: dict[str, Source] = {}  # by variable
-        self.kernels = 0
+        self.kernels = self.matmuls = 0  # of the Runs so far
         self.given: dict[
             str, Source
         ] = {}  # arguments and constants that are changed, as they are by now
@@ -114,22 +117,24 @@ class _Wiring:
         for value, argument in zip(graph.inputs, step.arguments, strict=False):
             if isinstance(argument, Name) and argument.text in self.sources:
                 made[value] = self.sources[argument.text]
-        written = {tensor["value"] for kernel in facts["kernels"] for tensor in kernel["outputs"]}
+        launches = list(launched(facts))
+        written = {tensor["value"] for launch in launches for tensor in launch.writes}
         written |= set(graph.inputs)
         names: dict[int, str] = {}
         for value, result in zip(graph.outputs, step.results, strict=True):
             names.setdefault(_written(graph, value, written), result)
-        for kernel in facts["kernels"]:
-            node = self._node("kernel", kernel["name"], kernel=self.kernels, segment=step.kernel)
-            self.kernels += 1
-            for tensor in kernel["inputs"]:
+        for launch in launches:
+            node = self._launch(launch, step.kernel)
+            for tensor in launch.reads:
                 source = made.get(_written(graph, tensor["value"], written))
                 self._edge(source, node, tensor)
-            for tensor in kernel["outputs"]:
+            for tensor in launch.writes:
                 value = tensor["value"]
-                name = names.get(value, f"{step.kernel} {tensor['name']}")
+                name = names.get(value, f"{step.kernel} %{value}")
                 made[value] = Source(node, name, tensor["type"], tensor["shape"])
                 self._makes(made[value])
+        self.kernels += len(facts["kernels"])
+        self.matmuls += len(facts["matmuls"])
         for value, result in zip(graph.outputs, step.results, strict=True):
             source = made.get(_written(graph, value, written))
             if source is not None:
@@ -137,6 +142,13 @@ class _Wiring:
         for target, result in zip(step.into, step.results, strict=False):
             if isinstance(target, Name) and target.text != result and result in self.sources:
                 self._change(target.text, self.sources[result])
+
+    def _launch(self, launch: Launched, segment: str) -> int:
+        kernel = None if launch.kernel is None else self.kernels + launch.kernel
+        if launch.matmul is None:
+            return self._node("kernel", launch.name, kernel=kernel, segment=segment)
+        matmul = self.matmuls + launch.matmul
+        return self._node("matmul", launch.name, matmul=matmul, kernel=kernel, segment=segment)
 
     def _update(self, step: Update) -> None:
         """A copy into a tensor, which is all of it where a variable of its own was given."""

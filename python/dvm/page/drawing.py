@@ -1,5 +1,6 @@
-"""The SVG of one graph: a box for each kernel with its operations inside, for each operation of torch's, argument and
-result; a line for each tensor. Equal kernels share a colour, so that repeated layers are seen.
+"""The SVG of one graph: a box for each kernel with its operations inside, for each matrix product, with the kernel that
+finishes its tiles in the same box, for each operation of torch's, argument and result; a line for each tensor. Equal
+kernels share a colour, so that repeated layers are seen.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class _Drawing:
     # Boxes.
 
     def _box(self, at: int) -> Box:
-        lines = [self._title(at), *self._lines(at)]
+        lines = [self._title(at), *self._second_title(at), *self._lines(at)]
         rows = self._chips(at)
         widths = [len(line) * CHARACTER for line in lines]
         widths += [sum(map(_chip_width, row)) + 4 * (len(row) - 1) for row in rows]
@@ -142,11 +143,22 @@ class _Drawing:
         node = self.nodes[at]
         match node["kind"]:
             case "kernel":
-                return f"kernel {node['kernel']} {self.words.space(self.graph['kernels'][node['kernel']])}"
+                return self._kernel_title(node["kernel"])
+            case "matmul":
+                return f"matmul {self.words.product(self.graph['matmuls'][node['matmul']])}"
             case "torch":
                 return str(node["name"]).removeprefix("aten.").removesuffix(".default")
             case _:
                 return str(node["name"])
+
+    def _kernel_title(self, number: int) -> str:
+        return f"kernel {number} {self.words.space(self.graph['kernels'][number])}"
+
+    def _second_title(self, at: int) -> list[str]:
+        """Of the kernel that finishes the tiles of a product."""
+        node = self.nodes[at]
+        finished = node["kind"] == "matmul" and node["kernel"] is not None
+        return [f"then {self._kernel_title(node['kernel'])}"] if finished else []
 
     def _lines(self, at: int) -> list[str]:
         """What stands below the title and the operations."""
@@ -163,7 +175,7 @@ class _Drawing:
         """The operations of a kernel in rows."""
         node = self.nodes[at]
         rows: list[list[str]] = []
-        if node["kind"] != "kernel":
+        if node.get("kernel") is None:
             return rows
         room = 0.0
         for op in self.graph["kernels"][node["kernel"]]["ops"]:
@@ -187,6 +199,9 @@ class _Drawing:
         ]
         y = box.y + PAD + 10
         parts.append(_text(left + PAD, y, self._title(at), "title"))
+        for line in self._second_title(at):
+            y += LINE
+            parts.append(_text(left + PAD, y, line, "title"))
         y += 9
         for row in self._chips(at):
             x = left + PAD
@@ -206,12 +221,19 @@ class _Drawing:
 
     def _hover(self, at: int) -> str:
         node = self.nodes[at]
-        lines = [node["name"]]
-        if node["kind"] == "kernel":
-            kernel = self.graph["kernels"][node["kernel"]]
-            lines = [f"kernel {node['kernel']}: {' '.join(kernel['ops'])}",
-                     f"over {self.words.space(kernel)}"]  # fmt: skip
-        elif node["kind"] == "torch" and node["fallback"] is not None:
+        kernel = None if node.get("kernel") is None else self.graph["kernels"][node["kernel"]]
+        matmul = None if node["kind"] != "matmul" else self.graph["matmuls"][node["matmul"]]
+        lines = []
+        if matmul is not None:
+            lines.append(f"matmul {self.words.product(matmul)}")
+            lines.append(f"{self.words.sum(matmul['flops'])} flops")
+        if kernel is not None:
+            lines += ["each tile goes to"] if matmul is not None else []
+            lines.append(f"kernel {node['kernel']}: {' '.join(kernel['ops'])}")
+            lines.append(f"over {self.words.space(kernel)}")
+        if not lines:
+            lines.append(node["name"])
+        if node["kind"] == "torch" and node["fallback"] is not None:
             fallback = self.graph["fallbacks"][node["fallback"]]
             lines += [f"in torch: {fallback['reason']}", fallback["line"]]
         elif node["kind"] == "torch":
@@ -225,8 +247,9 @@ class _Drawing:
             lines += [
                 f"{word} {tensor['tensor']} {self.words.tensor(tensor)}" for tensor in tensors
             ]
-        if node["kind"] == "kernel":
-            lines.append(f"moves {self.words.bytes(kernel['bytes'])} bytes")
+        moved = [part["bytes"] for part in (matmul, kernel) if part is not None]
+        if moved:
+            lines.append(f"moves {self.words.sum(' + '.join(moved))} bytes")
         return "\n".join(lines)
 
     # Lines.

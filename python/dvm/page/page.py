@@ -49,6 +49,7 @@ def _totals(explanation: Mapping[str, Any]) -> str:
         ("graphs", len(graphs)),
         ("kernels", len(kernels)),
         ("operations in them", sum(len(kernel["ops"]) for kernel in kernels)),
+        ("matrix products", sum(len(graph["matmuls"]) for graph in graphs)),
         ("operations left in torch", calls),
     ]
     times = [graph["ms"] for graph in graphs if "ms" in graph]

@@ -1,4 +1,4 @@
-"""The tables beside the drawing of a graph: sizes, kernels, what torch runs, and what was not fused."""
+"""The tables beside the drawing of a graph: sizes, kernels, products, what torch runs, and what was not fused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from dvm.flow.traffic import at_sizes
 from dvm.page.calls import facts, host, joins, stages, versions
 from dvm.page.drawing import hue, kernel_kinds
-from dvm.page.wording import Words, code, human, table, tag
+from dvm.page.wording import Words, code, human, human_flops, table, tag
 
 
 def tables(graph: Mapping[str, Any], number: int) -> str:
@@ -24,6 +24,7 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
             _memory(graph, words),
             host(graph),
             _kernels(graph, number, words),
+            _matmuls(graph, number, words),
             stages(graph),
             versions(graph, words),
             joins(graph, words),
@@ -49,7 +50,7 @@ def _memory(graph: Mapping[str, Any], words: Words) -> str:
     known = human(at_sizes(expression, sizes))
     at = ", ".join(f"{words.plain(name)} = {size}" for name, size in sizes.items())
     told = f" = {known}" + (f" where {at}" if at else "") if known else ""
-    content = tag("p", f"{code(words.bytes(expression))} bytes{escape(told)}")
+    content = tag("p", f"{code(words.sum(expression))} bytes{escape(told)}")
     return tag("h3", "Most memory at once<small>arguments and weights apart</small>") + content
 
 
@@ -57,10 +58,8 @@ def _kernels(graph: Mapping[str, Any], number: int, words: Words) -> str:
     rows = []
     kinds = kernel_kinds(graph["kernels"])
     for at, (kernel, kind) in enumerate(zip(graph["kernels"], kinds, strict=True)):
-        key = tag("a", str(at), href=f"#g{number}k{at}", style=hue(kind),
-                  class_="key" + (" repeated" if kind is not None else ""))  # fmt: skip
+        key = _key(number, at, kind)
         known = human(at_sizes(kernel["bytes"], graph["sizes"]))
-        moved = code(words.bytes(kernel["bytes"]))
         rows.append(
             [
                 key,
@@ -68,11 +67,51 @@ def _kernels(graph: Mapping[str, Any], number: int, words: Words) -> str:
                 tag("div", code(words.space(kernel)), class_="whole"),
                 _tensors(kernel["inputs"], words),
                 _tensors(kernel["outputs"], words),
-                moved + (f'<br><span class="soft">{known}</span>' if known else ""),
+                _amount(kernel["bytes"], known, words),
             ]
         )
     titles = ["", "operations", "over (Σ: reduced)", "reads", "writes", "bytes moved"]
     return table("Kernels", titles, rows, "a colour for equal ones")
+
+
+def _key(number: int, kernel: int, kind: int | None) -> str:
+    """The number of a kernel, which leads to where it is drawn."""
+    classes = "key" + (" repeated" if kind is not None else "")
+    return tag("a", str(kernel), href=f"#g{number}k{kernel}", style=hue(kind), class_=classes)
+
+
+def _matmuls(graph: Mapping[str, Any], number: int, words: Words) -> str:
+    rows = []
+    kinds = kernel_kinds(graph["kernels"])
+    for matmul in graph["matmuls"]:
+        kernel = matmul["epilogue"]
+        flops = human_flops(at_sizes(matmul["flops"], graph["sizes"]))
+        moved = human(at_sizes(matmul["bytes"], graph["sizes"]))
+        finished = ""
+        if kernel is not None:
+            ops = code(" ".join(graph["kernels"][kernel]["ops"]))
+            finished = _key(number, kernel, kinds[kernel]) + " " + ops
+        rows.append(
+            [
+                tag(
+                    "div",
+                    "<br>".join(code(words.tensor(t)) for t in matmul["operands"]),
+                    class_="whole",
+                ),
+                tag("div", code(words.tensor(matmul)), class_="whole"),
+                finished,
+                _amount(matmul["flops"], flops, words),
+                _amount(matmul["bytes"], moved, words),
+            ]
+        )
+    titles = ["multiplied", "product", "tiles finished by kernel", "flops", "bytes moved"]
+    hint = "one that a kernel finishes is never in memory"
+    return table("Matrix products", titles, rows, hint)
+
+
+def _amount(expression: str, known: str, words: Words) -> str:
+    """As arithmetic, and below it the number."""
+    return code(words.sum(expression)) + (f'<br><span class="soft">{known}</span>' if known else "")
 
 
 def _tensors(tensors: Sequence[Mapping[str, Any]], words: Words) -> str:

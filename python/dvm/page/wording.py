@@ -45,7 +45,12 @@ class Words:
         )
         return f"[{', '.join(axes)}]"
 
-    def bytes(self, expression: str) -> str:
+    def product(self, matmul: Mapping[str, Any]) -> str:
+        """The shapes that are multiplied: `[batch, 64] x [64, 8]`."""
+        return " x ".join(self.shape(operand["shape"]) for operand in matmul["operands"])
+
+    def sum(self, expression: str) -> str:
+        """A number of bytes or of operations."""
         return self.plain(expression).replace("*", "·")
 
 
@@ -59,6 +64,18 @@ def stages_of(run: Mapping[str, Any]) -> Iterator[list[str]]:
 def stages_text(run: Mapping[str, Any]) -> str:
     """`a | b, then c`: a and b run at once."""
     return ", then ".join(" | ".join(stage) for stage in stages_of(run)) or "nothing"
+
+
+def human_flops(count: int | None) -> str:
+    """`1.5 Gflop`, or nothing for what is not known."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("", "k", "M", "G"):
+        if value < 1000 or unit == "G":
+            return f"{value:.0f} flop" if not unit else f"{value:.1f} {unit}flop"
+        value /= 1000
+    raise AssertionError
 
 
 def human(count: int | None) -> str:
