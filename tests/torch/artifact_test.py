@@ -35,12 +35,12 @@ class Head(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.norm = torch.nn.LayerNorm(8)
+        self.norm, self.mix = torch.nn.LayerNorm(8), torch.nn.Linear(8, 8)
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x):
         self.calls.add_(1)
-        y = functional.softmax(self.norm(x), -1)
+        y = functional.softmax(self.mix(self.norm(x)), -1)
         return {
             "all": y,
             "turned": y.transpose(0, 1),
@@ -50,7 +50,7 @@ class Head(torch.nn.Module):
 
 
 class Tied(torch.nn.Module):
-    """Products, an embedding, and weights that are used twice."""
+    """A scan, which torch runs, an embedding, a product, and weights that are used twice."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ class Tied(torch.nn.Module):
 
     def forward(self, ids):
         x = self.table(ids)
-        return self.out(torch.tanh(x)) + self.front.sum()
+        return self.out(torch.cumsum(torch.tanh(x), 1)) + self.front.sum()
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +134,24 @@ np.save({str(tmp_path / "y.npy")!r}, result["turned"])
     )
     assert done.returncode == 0, done.stderr
     torch.testing.assert_close(torch.from_numpy(np.load(tmp_path / "y.npy")), head(x)["turned"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_of_linear_layers_needs_no_torch(dtype, tmp_path):
+    module = torch.nn.Sequential(
+        torch.nn.Linear(16, 64), torch.nn.GELU(), torch.nn.Linear(64, 16, bias=False)
+    ).to(dtype)
+    rows = {0: Dim("rows", min=1, max=512)}
+    model = dvm.compile(module, (torch.randn(3, 16, dtype=dtype),), dynamic_shapes=(rows,))
+    assert dvm.explain(model).fallbacks == []
+    assert len(dvm.explain(model).matmuls) == 2
+    model.save(tmp_path / "model.dvm")
+    loaded = dvm.load(tmp_path / "model.dvm")
+    assert loaded.framework == "numpy"
+    for count in (1, 7, 300):
+        x = torch.randn(count, 16, dtype=dtype)
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(loaded(x.numpy())), module(x))
 
 
 def test_the_framework_may_be_chosen(head, tmp_path, file):

@@ -337,10 +337,27 @@ def test_fallbacks_are_counted():
 
 def test_the_code_runs_no_torch_operation_between_fused_ones():
     with record() as report:
-        compiled(lambda x: torch.relu(x @ x) * 2 + 1)(torch.ones(3, 3))
+        compiled(lambda x: torch.relu(torch.cumsum(x, 0)) * 2 + 1)(torch.ones(3, 3))
     (compilation,) = report.compilations
     assert len(compilation.segments) == 1
     assert compilation.source.count("function(") == 1
+
+
+def test_products_of_matrices_part_no_segments():
+    with record() as report:
+        compiled(lambda x: torch.relu((x + 1) @ x) * 2 + 1)(torch.ones(3, 3))
+    (compilation,) = report.compilations
+    assert len(compilation.segments) == 1
+    assert compilation.source.count("function(") == 0
+
+
+def test_products_of_other_types_than_f32_and_f64_run_in_torch():
+    same(lambda x: torch.relu(x @ x) + 1, torch.randn(5, 5).bfloat16())
+    assert counters["dvm"]["fallback aten.mm.default"] == 1
+    account = explain(lambda x: x @ x, torch.arange(9).reshape(3, 3))
+    assert [(item["name"], item["reason"]) for item in account.fallbacks] == [
+        ("aten.mm.default", "the core multiplies no matrices of torch.int64")
+    ]
 
 
 def test_explain_tells_of_fallbacks():

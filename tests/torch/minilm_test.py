@@ -49,7 +49,8 @@ def test_every_length_equals_eager_after_one_compilation(encoder):
 
 def test_with_the_softmax_of_attention_in_our_kernels(eager_attention):
     run_lengths(eager_attention)
-    assert counters["dvm"]["fallback aten.bmm.default"] == 12  # two products in each of six layers
+    left = {name for name in counters["dvm"] if name.startswith("fallback aten.")}
+    assert not left & {"fallback aten.linear.default", "fallback aten.bmm.default"}
 
 
 def test_a_batch_with_padding(encoder):
@@ -82,10 +83,5 @@ def test_normalisations_and_activations_are_one_kernel_each(eager_attention):
     assert sum("rsqrt" in kernel["ops"] for kernel in kernels) == 13
     assert sum("exp_sub" in kernel["ops"] for kernel in kernels) == 6
     names = {fallback["name"] for fallback in account.fallbacks}
-    assert names <= {
-        "aten.linear.default",
-        "aten.bmm.default",
-        "aten.embedding.default",
-        "aten.gather.default",
-        "aten.index.Tensor",
-    }
+    assert names <= {"aten.embedding.default", "aten.gather.default", "aten.index.Tensor"}
+    assert len(account.matmuls) == 6 * (6 + 2)  # projections, and the products of attention
