@@ -27,6 +27,30 @@ CASES = {
         lambda x, i, j: x[:, i, j].exp(),
         (X, torch.tensor([0, -1, 5]), torch.tensor([4, 0, -5])),
     ),
+    "each row's own": (
+        lambda x, i: x[torch.arange(x.shape[0]), i] + 1,
+        (X, torch.tensor([0, -1, 5, 3, 3, 39])),
+    ),
+    "each row's own, computed": (
+        lambda x, i: x.exp()[torch.arange(x.shape[0]), i] + 1,
+        (X, torch.tensor([0, -1, 5, 3, 3, 39])),
+    ),
+    "of what is computed, whole rows": (
+        lambda x, i: x.exp()[:, i] + 1,
+        (X, torch.tensor([0, -1, 5])),
+    ),
+    "each column's own": (
+        lambda x, i: x[:, i, torch.arange(x.shape[2])] + 1,
+        (X, torch.tensor([[0, -1, 5, 3, 3]])),
+    ),
+    "all positions": (
+        lambda x: x.exp()[torch.arange(x.shape[0])[:, None], torch.arange(x.shape[1])] + 1,
+        (X,),
+    ),
+    "positions the other way round": (
+        lambda x: x[torch.arange(x.shape[0]), torch.arange(x.shape[1])[:, None]] + 1,
+        (X,),
+    ),
     "one element": (lambda x, i: x[i] + 1, (X, torch.tensor(-2))),
     "of what is computed": (
         lambda t, i: F.log_softmax(t, -1).gather(1, i),
@@ -85,3 +109,46 @@ def test_one_compile_serves_all_numbers_of_indices():
             compiled(TABLE, ids), CASES["embedding"][0](TABLE, ids), rtol=2e-5, atol=2e-5
         )
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1
+
+
+def checks(function, *arguments):
+    """The kernels that check indices."""
+    torch._dynamo.reset()
+    return [
+        kernel for kernel in dvm.explain(function, *arguments).kernels if "all" in kernel["ops"]
+    ]
+
+
+def test_numbers_that_are_known_to_be_in_range_are_not_checked():
+    assert not checks(lambda t, i: F.embedding(torch.zeros_like(i), t) * 2, TABLE, IDS)
+    assert not checks(lambda x: x[torch.arange(x.shape[0]), 3] * 2, X)
+    assert not checks(lambda t, i: F.embedding(i % len(t), t) * 2, TABLE, IDS)
+    assert checks(lambda t, i: F.embedding(i % (len(t) + 1), t) * 2, TABLE, IDS)
+
+
+def test_an_index_of_several_tables_is_checked_once():
+    def both(t, u, i):
+        return F.embedding(i, t) + F.embedding(i, u) + u[i]
+
+    (check,) = checks(both, TABLE, TABLE + 1, IDS)
+    assert check["ops"].count("lt") == 1
+
+
+def test_a_smaller_table_is_checked_too():
+    def both(t, u, i):
+        return F.embedding(i, t) + F.embedding(i, u)
+
+    compiled = torch.compile(both, backend="dvm", dynamic=True)
+    with pytest.raises(IndexError, match="out of range"):
+        compiled(TABLE, TABLE[:20].clone(), torch.tensor([[3, 30]]))
+
+
+def test_several_indices_are_checked_by_one_kernel():
+    def words(t, u, i, j):
+        return F.layer_norm(F.embedding(i, t) + F.embedding(j, u), (33,))
+
+    assert len(checks(words, TABLE, TABLE + 1, IDS, IDS + 0)) == 1
+    compiled = torch.compile(words, backend="dvm", dynamic=True)
+    for bad in [(IDS, IDS + 50), (IDS - 51, IDS)]:
+        with pytest.raises(IndexError, match="out of range"):
+            compiled(TABLE, TABLE, *bad)

@@ -60,6 +60,11 @@ def is_new(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and not is_view(node)
 
 
+def is_returned(node: fx.Node) -> bool:
+    """Whether it is returned, be it as what views of it look at: results are tensors apart."""
+    return any(user.op == "output" or (is_view(user) and is_returned(user)) for user in node.users)
+
+
 def changes_in_place(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 

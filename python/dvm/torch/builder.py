@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -81,6 +82,14 @@ class Recipe:
         self.arguments = arguments
 
 
+@dataclass
+class Check:
+    """What must hold of every element, and what IndexError tells if it does not."""
+
+    holds: Value
+    message: str
+
+
 class Builder:
     """One Graph for a whole FX graph, with a record of how each value was made."""
 
@@ -100,7 +109,8 @@ class Builder:
             set()
         )  # conversions to a narrow float that a kernel may leave out
         self._constants: dict[tuple[type, str, str], Value] = {}
-        self.checks: dict[fx.Node, list[tuple[int, str]]] = {}  # what must hold where a node runs
+        self.checks: dict[fx.Node, list[Check]] = {}  # what must hold where a node runs
+        self.checked: dict[int, list[tuple[IntLike, bool]]] = {}  # indices, see aten/index.py
 
     # Operands.
 
@@ -260,8 +270,8 @@ class Builder:
         return self._record("concat", tuple(value.id for value in values), (axis,))
 
     def require(self, node: fx.Node, holds: Value, message: str) -> None:
-        """States what must hold when `node` is run: one bool. If it does not, IndexError tells the message."""
-        self.checks.setdefault(node, []).append((self.reshape(holds, []).id, message))
+        """States that all of `holds`, bools, must hold when `node` is run. Else IndexError tells the message."""
+        self.checks.setdefault(node, []).append(Check(holds, message))
 
     def reshape(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)
@@ -315,6 +325,12 @@ class Builder:
                 return None
             pending.extend(recipe.operands)
         return count
+
+    def looked_at(self, value: Value) -> Value:
+        """The value that has the same elements, each at least once, and that views of made this one."""
+        while self.recipes[value.id].method in ("expand", "reshape", "permute"):
+            value = Value(self, self.recipes[value.id].operands[0])
+        return value
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from torch import fx
 
 def call(graph: fx.Graph, target: Any, *arguments: Any, **named: Any) -> fx.Node:
     """A call of `target`, whose first argument is a tensor, where the graph is being written."""
-    node = graph.call_function(target, arguments, named)
+    with warnings.catch_warnings():
+        # Sizes stay arithmetic on symbols, which emit.py writes down.
+        warnings.filterwarnings("ignore", message="Raw SymInt value")
+        node = graph.call_function(target, arguments, named)
     node.meta["val"] = described(target, arguments, named)
     return node
 

@@ -9,6 +9,7 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.builder import Builder, Value, make
+from dvm.torch.checks import combined
 from dvm.torch.partition import Partition, Segment
 from dvm.torch.symbols import memory_order, names
 
@@ -45,7 +46,7 @@ def compile_segment(
         value = builder.values[node]
         if isinstance(value, Value):
             wanted.append((node, value.id))
-    checks = [check for node in segment.nodes for check in builder.checks.get(node, ())]
+    checks = combined([c for node in segment.nodes for c in builder.checks.get(node, ())])
     roots = [value for _, value in wanted] + [condition for condition, _ in checks]
     needed = _needed(roots, given, builder)
     return _Assembly(part, name, given, needed).compile(wanted, checks, known)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aliases import is_new, root
+from dvm.torch.aliases import is_new, is_returned, root
 from dvm.torch.copies import leave_out_copies
+from dvm.torch.masks import simplify_masks
 from dvm.torch.symbols import equal_strides, is_contiguous
 
 aten = torch.ops.aten
@@ -50,7 +51,10 @@ def simplify(graph: fx.Graph) -> None:
             _skip_if_nothing(node)
         if node.target is aten.slice_scatter.default:
             _skip_if_all(node)
+        if node.target in (aten.add.Tensor, aten.sub.Tensor):
+            _skip_if_zero(node)
     leave_out_copies(graph)
+    simplify_masks(graph)
     leave_out_unused(graph)
 
 
@@ -154,6 +158,16 @@ def _skip_if_nothing(node: fx.Node) -> None:
         return
     mine, its = node.meta["val"].shape, operand.meta["val"].shape
     if len(mine) == len(its) and all(_same(a, b) for a, b in zip(mine, its, strict=True)):
+        node.replace_all_uses_with(operand)
+
+
+def _skip_if_zero(node: fx.Node) -> None:
+    """What nothing is added to stays as it is; but -0.0 + 0 is 0.0."""
+    operand, number = node.args[:2]
+    if not isinstance(operand, fx.Node) or isinstance(number, fx.Node) or number != 0:
+        return
+    floats = operand.meta["val"].dtype.is_floating_point or isinstance(number, float)
+    if not floats and _same_type(operand, node) and not is_returned(node):
         node.replace_all_uses_with(operand)
 
 

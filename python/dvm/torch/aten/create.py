@@ -73,6 +73,8 @@ def arange_step(b: Builder, node: fx.Node, start: Any, end: Any, step: Any = 1, 
     # Eager steps in double precision for every float type.
     type = "f64" if _name(b, tensor) in FLOATS else "i64"  # noqa: A001
     position = b.cast(b.iota(tensor.shape, 0), type)
+    if (start, step) == (0, 1):
+        return position
     return b.op("multiply_add", position, b.number(step, type), b.number(start, type))
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
+from dvm.torch.aten.ranges import positions, within
 from dvm.torch.aten.table import COMPUTED, lowers
 from dvm.torch.builder import Builder, Declined, Value
 
@@ -61,19 +63,32 @@ def _is_tensor(b: Builder, value: Value) -> bool:
 
 
 def indices(b: Builder, node: fx.Node, index: fx.Node, size: Any, *, negative: bool) -> Value:
-    """The elements of `index` as i64 from 0 to `size` - 1, with a check that they are, or may be made so."""
+    """The elements of `index` as i64 from 0 to `size` - 1, with a check that they are, or may be made so, unless the
+    program or another check tells."""
     raw = b.value(index)
     if raw.type not in ("i64", "i32", "i16", "i8", "u8"):
         raise Declined(f"its index is {raw.type}")
     value = b.cast(raw, "i64")
     count = b.size(size)
-    if node.target is not aten._unsafe_index.Tensor:
-        low = b.op("ge", value, -count if negative else 0)
-        holds = b.op("bitwise_and", low, b.op("lt", value, count))
-        if value.rank:
-            holds = b.reduce("all", holds, list(range(value.rank)), keepdims=False)
+    if within(index, 0, size):
+        return value
+    seen = b.looked_at(raw)
+    if node.target is not aten._unsafe_index.Tensor and not _is_checked(b, seen, size, negative):
+        seen = b.cast(seen, "i64")
+        low = b.op("ge", seen, -count if negative else 0)
+        holds = b.op("bitwise_and", low, b.op("lt", seen, count))
         b.require(node, holds, f"[{node.target}] an index is out of range")
     return b.select(b.op("lt", value, 0), value + count, value) if negative else value
+
+
+def _is_checked(b: Builder, index: Value, size: Any, negative: bool) -> bool:
+    """Whether there is a check by now that says as much of an index; from now on there is."""
+    known = b.checked.setdefault(index.id, [])
+    for other, may_be_negative in known:
+        if negative >= may_be_negative and statically_known_true(other <= size):
+            return True
+    known.append((size, negative))
+    return False
 
 
 @lowers(COMPUTED, aten.embedding.default)
@@ -126,25 +141,46 @@ def gather(b: Builder, node: fx.Node, x: fx.Node, dim: int, index: fx.Node, **_:
 
 @lowers(COMPUTED, aten.index.Tensor, aten._unsafe_index.Tensor)
 def index(b: Builder, node: fx.Node, x: fx.Node, at: Sequence[fx.Node | None]) -> Value:
-    """Indexing with tensors that stand side by side, as one index over the axes they replace, merged."""
+    """Indexing with tensors that stand side by side. Along an axis of which one names the positions nothing is picked;
+    those of the other axes are one index over these axes, merged."""
     places = [axis for axis, one in enumerate(at) if one is not None]
     if not places or places != list(range(places[0], places[-1] + 1)):
         raise Declined("its indices do not stand side by side")
-    sizes = x.meta["val"].shape
+    first, given = places[0], [one for one in at if one is not None]
+    sizes = x.meta["val"].shape[first : first + len(given)]
+    value, result = b.value(x), b.symbols.shape(node.meta["val"].shape)
+    rank = len(result) - value.rank + len(given)  # of the indices together
+    along = [_along(b, one, size, rank) for one, size in zip(given, sizes, strict=True)]
+    picked = [number for number, axis in enumerate(along) if axis is None]
+    if len(picked) == len(along) or len({*along} - {None}) < len(along) - len(picked):
+        picked = list(range(len(given)))
     chosen: Value | None = None
-    for axis in places:
-        one = at[axis]
-        assert one is not None
-        numbers = indices(b, node, one, sizes[axis], negative=True)
-        chosen = numbers if chosen is None else chosen * b.size(sizes[axis]) + numbers
-    assert chosen is not None
-    value, first = b.value(x), places[0]
-    if len(places) > 1:
-        if not _is_tensor(b, value):
-            raise Declined("it picks along several axes of what a kernel makes")
-        merged = b.symbols.size(math.prod(sizes[axis] for axis in places))
-        shape = value.shape
-        value = b.reshape(value, [*shape[:first], merged, *shape[first + len(places) :]])
-    result = b.symbols.shape(node.meta["val"].shape)
-    rank = len(result) - value.rank + 1  # of the indices together
-    return _take(b, value, b.expand(chosen, result[first : first + rank]), first)
+    for number in picked:
+        numbers = indices(b, node, given[number], sizes[number], negative=True)
+        chosen = numbers if chosen is None else chosen * b.size(sizes[number]) + numbers
+    if len(picked) > 1 and not _is_tensor(b, value):
+        raise Declined("it picks along several axes of what a kernel makes")
+    merged = b.symbols.size(math.prod(sizes[number] for number in picked))
+    if chosen is not None and len(picked) == len(given):
+        value = b.reshape(value, [*value.shape[:first], merged, *value.shape[first + len(given) :]])
+        return _take(b, value, b.expand(chosen, result[first : first + rank]), first)
+    # Before the axis that is picked along come those of the indices.
+    axes = sorted(set(range(len(given))) - set(picked), key=lambda number: along[number] or 0)
+    order = [*range(first), *(first + number for number in [*axes, *picked])]
+    behind = value.shape[first + len(given) :]
+    value = b.permute(value, [*order, *range(len(order), value.rank)])
+    block: list[Any] = [1] * rank
+    for number in axes:
+        block[along[number] or 0] = b.symbols.size(sizes[number])
+    value = b.reshape(value, [*value.shape[:first], *block, merged, *behind])
+    if chosen is not None:
+        front, back = [1] * (first + rank - chosen.rank), [1] * (len(behind) + 1)
+        value = pick(b, value, b.reshape(chosen, [*front, *chosen.shape, *back]), first + rank)
+    return b.expand(b.reshape(value, [*value.shape[: first + rank], *behind]), result)
+
+
+def _along(b: Builder, index: fx.Node, size: Any, rank: int) -> int | None:
+    """The axis, of the `rank` that indices have together, along which an index names all positions of its own."""
+    value = b.value(index)
+    axis = positions(b, value, b.symbols.size(size))
+    return None if axis is None else axis + rank - value.rank

@@ -1,0 +1,94 @@
+"""Makes masks no larger than they are: what only lets through what would pass anyway is left out of them, and a mask
+that attention reads is computed before it is broadcast over queries, not after.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+from dvm.torch.aliases import is_returned, packet_name
+from dvm.torch.aten.ranges import bounds
+from dvm.torch.aten.table import COPIES, VIEWS
+from dvm.torch.rewrite import call
+from dvm.torch.symbols import expression
+
+aten = torch.ops.aten
+
+_ANDS = (aten.bitwise_and.Tensor, aten.logical_and.default)
+_ONES = ("ones", "ones_like", "new_ones")
+_COMPARED: dict[Any, Any] = {
+    aten.ge.Scalar: lambda low, high, number: low >= number,
+    aten.gt.Scalar: lambda low, high, number: low > number,
+    aten.le.Scalar: lambda low, high, number: high <= number,
+    aten.lt.Scalar: lambda low, high, number: high < number,
+}
+
+
+def simplify_masks(graph: fx.Graph) -> None:
+    for node in graph.nodes:
+        if node.target in _ANDS:
+            _leave_out_true(graph, node)
+    for node in graph.nodes:
+        if node.target is aten.where.self and node.users and all(map(_attends, node.users)):
+            _broadcast_late(graph, node)
+
+
+def _leave_out_true(graph: fx.Graph, node: fx.Node) -> None:
+    """`x & true` is x, in the shape that both have together."""
+    if node.meta["val"].dtype != torch.bool or is_returned(node):
+        return
+    for number in (0, 1):
+        kept, other = node.args[number], node.args[1 - number]
+        assert isinstance(kept, fx.Node)
+        if _is_true(other) and kept.meta["val"].dtype == torch.bool and not _is_true(kept):
+            node.replace_all_uses_with(_in_shape_of(graph, kept, node))
+            return
+
+
+def _in_shape_of(graph: fx.Graph, node: fx.Node, other: fx.Node) -> fx.Node:
+    shape = other.meta["val"].shape
+    if [*map(expression, node.meta["val"].shape)] == [*map(expression, shape)]:
+        return node
+    with graph.inserting_before(other):
+        return call(graph, aten.expand.default, node, list(shape))
+
+
+def _is_true(node: Any) -> bool:
+    """Whether a tensor is known to hold True alone."""
+    if not isinstance(node, fx.Node) or not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    if node.target in _ANDS:
+        return all(map(_is_true, node.args))
+    if node.target in VIEWS or node.target in COPIES:
+        return _is_true(node.args[0])
+    compared = _COMPARED.get(node.target)
+    if compared is not None:
+        known = bounds(node.args[0])
+        number = node.args[1]
+        known = known if isinstance(number, int | torch.SymInt) else None
+        return known is not None and statically_known_true(compared(*known, number))
+    return packet_name(node) in _ONES and node.meta["val"].dtype == torch.bool
+
+
+def _attends(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and "attention" in packet_name(node)
+
+
+def _broadcast_late(graph: fx.Graph, node: fx.Node) -> None:
+    """where(expand(condition), number, number) is expand(where(condition, number, number))."""
+    condition, *numbers = node.args
+    assert isinstance(condition, fx.Node)
+    if condition.target is not aten.expand.default:
+        return
+    if any(isinstance(one, fx.Node) and one.meta["val"].dim() for one in numbers):
+        return
+    with graph.inserting_before(node):
+        mask = call(graph, aten.where.self, condition.args[0], *numbers)
+        mask.meta = {**node.meta, "val": mask.meta["val"]}
+        node.replace_all_uses_with(
+            call(graph, aten.expand.default, mask, list(node.meta["val"].shape))
+        )
