@@ -10,7 +10,7 @@ import sympy
 import torch
 from torch import fx
 
-from dvm.torch.aten import COPIES, CREATED
+from dvm.torch.aten import COMPUTED, COPIES, CREATED
 from dvm.torch.symbols import equal_strides, expression
 
 aten = torch.ops.aten
@@ -29,9 +29,13 @@ MOVES = (
 CONVERSIONS = (aten._to_copy.default, torch.ops.prims.convert_element_type.default)
 """Done again in every kernel that reads their results."""
 
+MOST_STEPS = 16
+"""Numbers that so many operations make from others are computed again in every kernel that reads them."""
+
 REGROUPING = (aten.view.default, aten._unsafe_view.default)
 """Views that regroup axes."""
 
+_AGAIN = {*MOVES, *CONVERSIONS, *COPIES}
 _UNTOLD = (aten._unsafe_view.default,)  # views, though their schemas do not say so
 _SHAPES = frozenset(
     {"sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "empty_like", "new_empty"}
@@ -63,6 +67,26 @@ def is_new(node: fx.Node) -> bool:
 def is_returned(node: fx.Node) -> bool:
     """Whether it is returned, be it as what views of it look at: results are tensors apart."""
     return any(user.op == "output" or (is_view(user) and is_returned(user)) for user in node.users)
+
+
+def is_number(node: fx.Node) -> bool:
+    """Whether it is computed from numbers alone, tensors without axes, in a few steps."""
+    return _steps(node, MOST_STEPS) <= MOST_STEPS
+
+
+def _steps(node: fx.Node, most: int) -> int:
+    """How many operations between numbers make it, at least as far as `most`; more than that if there are others."""
+    tensor = node.meta.get("val")
+    if node.target not in COMPUTED or not isinstance(tensor, torch.Tensor) or tensor.dim():
+        return most + 1
+    steps = 1
+    for operand in node.all_input_nodes:
+        known = operand.meta.get("val")
+        if steps > most or (isinstance(known, torch.Tensor) and known.dim()):
+            return most + 1
+        if operand.target in COMPUTED:
+            steps += min(_steps(operand, most - steps), most + 1)
+    return steps
 
 
 def changes_in_place(node: fx.Node) -> bool:
@@ -150,7 +174,7 @@ def readers(node: fx.Node) -> Iterator[fx.Node]:
                 pending.append((user, again))
                 continue
             yield user
-            if user.target in MOVES or user.target in CONVERSIONS or user.target in COPIES:
+            if user.target in _AGAIN or is_number(user):
                 pending.append((user, True))
 
 

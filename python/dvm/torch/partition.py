@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, packet_name
+from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, is_number, packet_name
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 from dvm.torch.builder import Builder, Declined, Value
 
@@ -84,28 +84,28 @@ class Partition:
     materialized: set[fx.Node]  # nodes that exist as tensors outside of kernels
     fallbacks: list[Fallback]
 
-    def outside(self, node: fx.Node, time: int) -> fx.Node | None:
-        """The tensor that the segment at `time` has to be given so that it can use `node`, if any.
+    def outside(self, node: fx.Node, time: int) -> list[fx.Node]:
+        """The tensors that the segment at `time` has to be given so that it can use `node`.
 
         Views of such a tensor are taken inside the kernel, where they are free, except those that regroup its
         dimensions: torch does these at once on a tensor, and in a kernel they would have to be proved harmless.
         """
         role = self.roles[node]
         if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
-            return None
+            return []
         if role in (Role.CORE, Role.COPY) and self.times[node] == time:
-            return None
-        if node.target in CONVERSIONS and role is Role.CORE:
-            # Converted again in every segment that reads it: cheaper than writing it, and reading it back.
-            return self.outside(node.all_input_nodes[0], time)
+            return []
+        if role is Role.CORE and (node.target in CONVERSIONS or is_number(node)):
+            # Made again in every segment that reads it: cheaper than writing it, and reading it back.
+            return [one for operand in node.all_input_nodes for one in self.outside(operand, time)]
         if role in (Role.CORE, Role.COPY) and self.times[node] % 2 == 0:
-            return node
+            return [node]
         if role is Role.COPY:
             return self.outside(node.all_input_nodes[0], time)
         if role is Role.VIEW:
             base = self.outside(node.all_input_nodes[0], time)
-            return node if base is not None and node.target in REGROUPING else base
-        return node
+            return [node] if base and node.target in REGROUPING else base
+        return [node]
 
 
 # Nodes that torch runs though nothing is lost by it: they hold no arithmetic on tensors.
@@ -166,12 +166,20 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
 def _worthwhile(part: Partition, segment: Segment) -> bool:
     """A segment that only moves elements is torch's: its copies are faster. One that reads no tensor is, too: the
     core would not know whose tensors to return."""
-    moves = all(node.target in MOVES or part.roles[node] is Role.COPY for node in segment.nodes)
+    made = [node for node in segment.nodes if not (is_number(node) and _is_for_core(part, node))]
+    if not made:
+        return True  # it is made with what reads it
+    moves = all(node.target in MOVES or part.roles[node] is Role.COPY for node in made)
     return not moves and any(
-        part.outside(operand, part.times[node]) is not None
+        part.outside(operand, part.times[node])
         for node in segment.nodes
         for operand in node.all_input_nodes
     )
+
+
+def _is_for_core(part: Partition, node: fx.Node) -> bool:
+    """Whether only the core reads a node: a number is then made again where it is read, and nowhere else."""
+    return all(part.roles.get(user) is Role.CORE for user in node.users)
 
 
 def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, str]:
@@ -359,9 +367,7 @@ def _materialize(graph: fx.Graph, part: Partition) -> None:
             pending.extend(node.all_input_nodes)
         elif role is Role.CORE or (role is Role.COPY and part.times[node] % 2 == 0):
             for operand in node.all_input_nodes:
-                outside = part.outside(operand, part.times[node])
-                if outside is not None:
-                    pending.append(outside)
+                pending.extend(part.outside(operand, part.times[node]))
     while pending:
         node = pending.pop()
         if node in part.materialized or not _has_tensor(node.meta.get("val")):

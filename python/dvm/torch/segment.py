@@ -36,8 +36,7 @@ def compile_segment(
     given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
     for node in segment.nodes:
         for operand in node.all_input_nodes:
-            outside = part.outside(operand, part.times[node])
-            if outside is not None:
+            for outside in part.outside(operand, part.times[node]):
                 value = builder.values[outside]
                 assert isinstance(value, Value)
                 given.setdefault(value.id, outside)
