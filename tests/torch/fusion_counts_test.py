@@ -16,12 +16,12 @@ from dvm.bench import fusion  # noqa: E402
 
 # What still is above Inductor, and why.
 MORE_KERNELS = {
-    "mamba-block-step": "joining and shifting the last inputs, and numbers of the scan written before they are used",
+    "mamba-block-step": "joining and shifting the last inputs, and the scan's state written three times",
     "pooling": "two sums over rows that share no reader, and the norm of the result",
 }
 MORE_BYTES = {
-    **MORE_KERNELS,
-    "qwen3-layer": "a norm of heads is written before it is rotated",
+    "pooling": MORE_KERNELS["pooling"],
+    "gpt2-block": "a product that is reshaped before it is read is written, and its bias read behind it",
 }
 
 _SLOW = {"qwen3-layer", "gpt2-block", "t5-layer", "whisper-layer", "mamba-block-step"}
@@ -80,6 +80,26 @@ def test_a_copy_that_torch_makes_counts_as_a_kernel_of_two_passes() -> None:
         x.reshape(-1)  # looks
         x @ x.t()  # apart
     assert [launch.bytes for launch in seen.launches] == [2 * 15 * 4]
+
+
+class _Sums(torch.nn.Module):
+    """Products to which a bias is added, a bias and an activation, and a residual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(16, 32), torch.nn.Linear(32, 32)
+        self.third = torch.nn.Linear(32, 16, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.third(torch.relu(self.second(self.first(x))))
+
+
+def test_what_finishes_a_product_is_a_kernel_unless_it_adds_a_bias_and_no_more() -> None:
+    layer = fusion.Layer("sums", _Sums, lambda: (torch.randn(3, 5, 16),), ((0, 1),))
+    launches = fusion.count(layer, ["dvm"]).engines["dvm"].launches
+    moved = {launch.name: launch.bytes for launch in launches}
+    # The bias and the result, the residual and the result; none of the products.
+    assert moved == {"add_relu": 4 * (32 + 15 * 32), "add": 4 * 2 * 15 * 16}
 
 
 def test_of_a_table_only_the_rows_that_are_looked_up_count() -> None:

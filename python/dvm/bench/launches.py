@@ -5,7 +5,9 @@ A kernel is what reads its operands from memory and writes its results there, ho
 Inductor these are the nodes that its scheduler is left with after fusion; of ours those that `dvm explain` lists.
 Operations of torch's are seen while the graph runs: a `reshape` that copies counts, one that looks does not.
 
-Matrix products, convolutions and attention are apart: both compilers leave them to the same libraries.
+Matrix products, convolutions and attention are apart, whoever computes them, and so is the bias of a linear layer. Any
+other kernel that finishes the tiles of a product is a kernel all the same, but the product is not among the bytes that
+it reads: it never is in memory.
 
 Bytes are those that a perfect cache would move: each operand once, and of one that is read in part that part; each
 result once. Both compilers' are counted by this rule.
@@ -96,10 +98,14 @@ def of_executable(executable: _core.Executable, sizes: Mapping[str, int]) -> lis
     kernels, concats = explained["kernels"], explained["concats"]
     results = [[tensor["value"] for tensor in kernel["outputs"]] for kernel in kernels]
     memory = {*graph.inputs, *(value for made in results for value in made)}
-    memory |= {concat["value"] for concat in concats}
+    # What products and concats make.
+    memory |= {which for kind, which in explained["steps"] if kind not in ("kernel", "view")}
+    tiles = {matmul["epilogue"]: matmul["value"] for matmul in explained["matmuls"]}
     launches = []
-    for kernel, made in zip(kernels, results, strict=True):
-        moved = _read(graph, memory, made, sizes)
+    for number, (kernel, made) in enumerate(zip(kernels, results, strict=True)):
+        if number in tiles and _adds_bias(kernel, tiles[number]):
+            continue
+        moved = _read(graph, memory, made, tiles.get(number), sizes)
         moved += sum(_elements(graph, value, sizes) * _item(graph, value) for value in made)
         launches.append(Launch("kernel", str(kernel["name"]), moved))
     for concat in concats:
@@ -110,12 +116,27 @@ def of_executable(executable: _core.Executable, sizes: Mapping[str, int]) -> lis
     return launches
 
 
+def _adds_bias(kernel: Mapping[str, Any], product: int) -> bool:
+    """Whether all that a kernel does to the tiles of a product is what `linear` does besides multiplying."""
+    if kernel["ops"] != ["add"]:
+        return False
+    added = [tensor["shape"] for tensor in kernel["inputs"] if tensor["value"] != product]
+    return len(added) == 1 and all(size == 1 for size in added[0][:-1])
+
+
 def _read(
-    graph: _core.Graph, memory: set[int], outputs: Sequence[int], sizes: Mapping[str, int]
+    graph: _core.Graph,
+    memory: set[int],
+    outputs: Sequence[int],
+    tile: int | None,
+    sizes: Mapping[str, int],
 ) -> int:
-    """The bytes that a kernel reads of what is in memory when it makes `outputs`."""
+    """The bytes that a kernel reads of what is in memory when it makes `outputs`, apart from `tile`, a product that it
+    takes a tile at a time."""
     total = 0
     for value, parts in _parts(graph, memory, outputs).items():
+        if value == tile:
+            continue
         read = whole = _elements(graph, value, sizes)
         if None not in parts:
             read = sum(_elements(graph, part, sizes) for part in parts if part is not None)
