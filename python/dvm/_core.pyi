@@ -133,6 +133,12 @@ class Graph:
         States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.
         """
 
+    def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: float, causal: bool = False, order: Sequence[int] = ()) -> int:
+        """
+        softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. All f32. If `causal`, row i
+        sees the columns up to i. `order` is that of the result's axes in memory, as for output().
+        """
+
     def matmul(self, a: int, b: int) -> int:
         """
         The matrix product of the last two axes, the axes before them broadcast. Of f32 or f64.

@@ -108,6 +108,8 @@ class Evaluation:
             case "matmul":
                 wide = [operand.astype(np.float64) for operand in operands]
                 return np.matmul(*wide).astype(dtype)
+            case "attention":
+                return _attention(node, operands).astype(dtype)
             case "concat":
                 return np.concatenate(operands, node["axes"][0])
             case "gather":
@@ -166,6 +168,22 @@ def _wrapped(array: Array, dtype: str) -> Array:
         and element_types.kind(dtype) is element_types.Kind.INTEGER
     )
     return _loaded(_stored(array, dtype), dtype) if narrow else array
+
+
+def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:
+    """In float64, with zeros for rows that see nothing."""
+    q, k, v, *mask = (operand.astype(np.float64) for operand in operands)
+    scores = node["scale"] * np.matmul(q, np.swapaxes(k, -1, -2))
+    if mask:
+        scores = scores + mask[0]
+    if node["axes"][0]:
+        seen = np.tri(scores.shape[-2], scores.shape[-1], dtype=bool)
+        scores = np.where(seen, scores, -np.inf)
+    largest = scores.max(-1, keepdims=True, initial=-np.inf)
+    powers = np.exp(scores - np.where(np.isneginf(largest), 0, largest))
+    total = powers.sum(-1, keepdims=True)
+    shares: Array = np.matmul(powers / np.where(total == 0, 1, total), v)
+    return shares
 
 
 def _gather(array: Array, index: Array, axis: int) -> Array:

@@ -7,7 +7,7 @@
 
 namespace dvm::cpu {
 
-/// c[m x n] = a[m x k] * b[k x n]. Strides are in elements; c is contiguous along n.
+/// c[m x n] = a[m x k] * b[k x n], added to what is there if `adds`. Strides are in elements; c is contiguous along n.
 struct MatrixTile {
   const void* a;
   std::int64_t a_row, a_col;
@@ -16,6 +16,7 @@ struct MatrixTile {
   void* c;
   std::int64_t c_row;
   std::int64_t m, n, k;
+  bool adds = false;
 };
 
 using MatrixKernel = void (*)(const MatrixTile& tile);
@@ -24,6 +25,48 @@ using MatrixKernel = void (*)(const MatrixTile& tile);
 struct MatrixKernels {
   MatrixKernel dot = nullptr;    // a and b contiguous along k: a_col == 1, b_row == 1
   MatrixKernel outer = nullptr;  // b contiguous along n: b_col == 1
+};
+
+/// Scores of a block of queries for a block of keys, on their way to shares, in the manner of a streamed softmax (Milakov
+/// and Gimelshein, "Online normalizer calculation for softmax", 2018): what came before is scaled down when a larger score
+/// comes. Queries lie side by side, so that what is done for each is done for a vector of them. Strides are in elements.
+struct ScoreTile {
+  float* scores;  // [key][query]; in: products; out: exp(score - largest of the query so far)
+  std::int64_t score_row;
+  std::int64_t queries, keys;
+  const float* mask;  // added; null for none
+  std::int64_t mask_query, mask_key;
+  /// Query i sees key j if i >= j + first, if it is causal.
+  bool causal;
+  std::int64_t first;
+  float *largest, *total, *most, *less;  // of each query; the last two are room to work in
+  float* result;                         // sums of values, weighted
+  std::int64_t depth;
+};
+
+/// Queries times `scale`, in another layout: element d of query i at to[d * to_row + i * to_query].
+struct QueryTile {
+  const float* from;
+  std::int64_t from_row;
+  float* to;
+  std::int64_t to_row, to_query;
+  std::int64_t queries, depth;
+  float scale;
+};
+
+/// Ends a tile of rows: result / total, 0 for a row that saw nothing.
+struct ShareTile {
+  const float* result;
+  const float* total;
+  float* to;
+  std::int64_t to_row;
+  std::int64_t rows, depth;
+};
+
+struct AttentionKernels {
+  void (*turn)(const QueryTile& tile) = nullptr;
+  void (*scores)(const ScoreTile& tile) = nullptr;
+  void (*shares)(const ShareTile& tile) = nullptr;
 };
 
 }  // namespace dvm::cpu

@@ -16,9 +16,6 @@ constexpr std::int64_t kLeastRows = 24, kLeastCols = 32;
 constexpr std::int64_t kWantedTiles = 16;
 constexpr std::int64_t kLeastWork = 1 << 19;  // multiplications, about 10 microseconds
 
-// Multiplications in the time of one unit of Routine::work.
-constexpr double kProductsPerWork = 4;
-
 bool dots(const ProductShape& s, std::int64_t element) {
   const bool a = s.a_k == element || s.k <= 1, b = s.b_k == element || s.k <= 1;
   return a && b;

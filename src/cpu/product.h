@@ -11,6 +11,7 @@
 #include "cpu/interpreter.h"
 #include "cpu/matrix.h"
 #include "cpu/routine.h"
+#include "cpu/tiled.h"
 #include "isa/words.h"
 
 namespace dvm::cpu {
@@ -27,7 +28,7 @@ struct ProductShape {
   std::int64_t a_k = 0, b_k = 0;  // bytes along k
 };
 
-class Product {
+class Product final : public Tiled {
  public:
   static constexpr int kTileShapes = 4;  // bit 0: cut rows, bit 1: cut columns
 
@@ -50,13 +51,10 @@ class Product {
   std::int64_t rows(int cut) const;
   std::int64_t cols(int cut) const;
 
-  std::int64_t blocks() const { return blocks_; }
-  /// As Routine::work counts.
-  double work() const { return work_; }
-  std::size_t bytes() const;
-
-  /// Computes the tiles [first, end). Arguments of the launch: a, b, then the result or the epilogue's.
-  void run(const Launch& launch, std::int64_t first, std::int64_t end) const;
+  /// Blocks are tiles. Arguments of the launch: a, b, then the result or the epilogue's.
+  void run(const Launch& launch, std::int64_t first, std::int64_t end) const override;
+  const char* name() const override { return "matmul"; }
+  std::size_t bytes() const override;
 
  private:
   struct At;
@@ -68,8 +66,7 @@ class Product {
   ProductShape shape_;
   MatrixKernel kernel_ = nullptr;
   std::int64_t element_ = 4;
-  std::int64_t tile_m_ = 1, tile_n_ = 1, tiles_m_ = 0, tiles_n_ = 0, blocks_ = 0;
-  double work_ = 0;
+  std::int64_t tile_m_ = 1, tile_n_ = 1, tiles_m_ = 0, tiles_n_ = 0;
   ProductStrides result_;
   std::vector<ProductStrides> epilogue_;
   std::vector<std::vector<Word>> words_;

@@ -46,8 +46,8 @@ void run_share(std::span<const Job> jobs, const Load& load, int thread, int coun
     const double work = std::max(job.work(), 1.0);
     const std::int64_t from = thread == 0 ? 0 : until((begin - before) / work, blocks);
     const std::int64_t to = thread == count - 1 ? blocks : until((end - before) / work, blocks);
-    if (job.product != nullptr) {
-      job.product->run(job.launch, from, to);
+    if (job.tiled != nullptr) {
+      job.tiled->run(job.launch, from, to);
     } else {
       run_blocks(*job.routine, job.launch, from, to);
     }

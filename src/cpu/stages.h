@@ -6,21 +6,19 @@
 #include <span>
 
 #include "cpu/interpreter.h"
-#include "cpu/product.h"
 #include "cpu/routine.h"
+#include "cpu/tiled.h"
 
 namespace dvm::cpu {
 
-/// A Routine or a Product to run.
+/// A Routine, or a Tiled, to run.
 struct Job {
   const Routine* routine = nullptr;
-  const Product* product = nullptr;
+  const Tiled* tiled = nullptr;
   Launch launch = {};
 
-  double work() const { return product != nullptr ? product->work() : routine->work; }
-  std::int64_t blocks() const {
-    return product != nullptr ? product->blocks() : routine->blocks.total;
-  }
+  double work() const { return tiled != nullptr ? tiled->work() : routine->work; }
+  std::int64_t blocks() const { return tiled != nullptr ? tiled->blocks() : routine->blocks.total; }
 };
 
 /// Jobs [first, first + count), none of which reads what another of them writes.

@@ -52,6 +52,7 @@ struct KernelTable {
   Kernel expand;
   Kernel expand_reduction;
   MatrixKernels matrix_f32, matrix_f64;
+  AttentionKernels attention;
 };
 
 }  // namespace dvm::cpu

@@ -30,6 +30,8 @@ class Ordering {
     if (group != Grouping::kNone) return visit_group(group);
     for (const Value operand : node.operands) visit(operand);
     if (is_view(node)) fusion_.steps.push_back({StepKind::kView, -1, value});
+    if (node.kind == NodeKind::kAttention)
+      fusion_.steps.push_back({StepKind::kAttention, -1, value});
     if (node.kind == NodeKind::kMatmul) fusion_.steps.push_back({StepKind::kMatmul, -1, value});
     if (node.kind == NodeKind::kConcat) fusion_.steps.push_back({StepKind::kConcat, -1, value});
   }
@@ -55,7 +57,7 @@ class Ordering {
 }  // namespace
 
 const char* name(StepKind kind) {
-  constexpr const char* kNames[] = {"kernel", "view", "matmul", "concat"};
+  constexpr const char* kNames[] = {"kernel", "view", "attention", "matmul", "concat"};
   return kNames[static_cast<int>(kind)];
 }
 

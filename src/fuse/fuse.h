@@ -11,8 +11,9 @@
 namespace dvm {
 
 enum class StepKind : std::uint8_t {
-  kKernel,  // run kernels[index]
-  kView,    // value `value` is a view (permute, expand, reshape, slice) of a tensor that exists
+  kKernel,     // run kernels[index]
+  kView,       // value `value` is a view (permute, expand, reshape, slice) of a tensor that exists
+  kAttention,  // value `value` is an attention
   kMatmul,  // value `value` is a matrix product; kernels[index] reads it tile by tile unless index is -1
   kConcat,  // value `value` holds its operands, which are written where they lie in it or copied there
 };

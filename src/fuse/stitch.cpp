@@ -1,6 +1,7 @@
 #include "fuse/stitch.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -131,6 +132,15 @@ class Rewriting {
         const int axis = node.axes[0];
         return made_.gather(beside(first, value, axis), beside(node.operands[1], value, axis),
                             place(value, axis));
+      }
+      case NodeKind::kAttention: {
+        std::vector<Value> operands;
+        for (const Value operand : node.operands)
+          operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
+        const std::optional<Value> mask =
+            operands.size() == 4 ? std::optional(operands[3]) : std::nullopt;
+        return made_.attention(operands[0], operands[1], operands[2], mask, node.number,
+                               node.axes[0] != 0, {node.axes.begin() + 1, node.axes.end()});
       }
       case NodeKind::kMatmul:
         return made_.matmul(reshaped(now_[first], graph_.node(first).shape),

@@ -353,6 +353,69 @@ Value Graph::matmul(Value a, Value b) {
       {.kind = NodeKind::kMatmul, .type = type, .operands = {a, b}, .shape = std::move(shape)});
 }
 
+Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, double scale,
+                       bool causal, MemoryOrder order) {
+  std::vector<Value> operands = {q, k, v};
+  if (mask) operands.push_back(*mask);
+  std::string shapes;
+  for (const Value operand : operands) {
+    require(operand, "attention");
+    const Node& node = nodes_[operand];
+    shapes += (shapes.empty() ? "" : ", ") + shape_text(dims(), node.shape);
+    if (node.type != Type::f32) {
+      fail("attention",
+           "an operand of type " + std::string(info(node.type).text) + " came, f32 is wanted");
+    }
+    if (node.shape.size() < 2)
+      fail("attention", "shapes " + shapes + " came, two axes or more are wanted of each");
+  }
+  const auto from_end = [&](Value value, std::size_t right) {
+    const std::vector<Dim>& shape = nodes_[value].shape;
+    return right <= shape.size() ? shape[shape.size() - right] : dims().constant(1);
+  };
+  std::size_t rank = 0;
+  for (const Value operand : operands) rank = std::max(rank, nodes_[operand].shape.size());
+  if (mask && nodes_[*mask].shape.size() > rank) rank = nodes_[*mask].shape.size();
+  std::vector<Dim> shape;
+  bool fits = equal("attention", from_end(q, 1), from_end(k, 1)) &&
+              equal("attention", from_end(k, 2), from_end(v, 2));
+  for (std::size_t right = rank; fits && right > 2; --right) {
+    Dim dim = dims().constant(1);
+    for (const Value operand : operands) {
+      const Dim other = from_end(operand, right);
+      if (dims().is_constant(other, 1)) continue;
+      fits = fits && (dims().is_constant(dim, 1) || equal("attention", dim, other));
+      dim = other;
+    }
+    shape.push_back(dim);
+  }
+  shape.push_back(from_end(q, 2));
+  shape.push_back(from_end(v, 1));
+  if (fits && mask) {
+    const Dim rows = from_end(*mask, 2), cols = from_end(*mask, 1);
+    fits = (dims().is_constant(rows, 1) || equal("attention", rows, from_end(q, 2))) &&
+           (dims().is_constant(cols, 1) || equal("attention", cols, from_end(k, 2)));
+  }
+  if (!fits)
+    fail("attention", "shapes " + shapes + " of queries, keys, values and mask do not fit");
+  MemoryOrder sorted = order;
+  std::ranges::sort(sorted);
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted.size() != shape.size() || sorted[i] != static_cast<int>(i))
+      fail("attention", "the memory order is not a permutation of the result's axes");
+  }
+  if (!order.empty() && order.back() != static_cast<int>(shape.size()) - 1)
+    fail("attention", "the last axis of the result has to be the last in memory");
+  std::vector<int> axes = {causal ? 1 : 0};
+  axes.insert(axes.end(), order.begin(), order.end());
+  return add({.kind = NodeKind::kAttention,
+              .type = Type::f32,
+              .operands = std::move(operands),
+              .shape = std::move(shape),
+              .axes = std::move(axes),
+              .number = scale});
+}
+
 Value Graph::concat(std::vector<Value> operands, int axis) {
   if (operands.empty()) fail("concat", "no operands came, one or more are wanted");
   for (const Value v : operands) require(v, "concat");

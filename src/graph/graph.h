@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ enum class NodeKind : std::uint8_t {
   kReshape,      // same elements in `shape`
   kSlice,        // every axes[1]-th element of axis axes[0], from `dim` on
   kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
-  kMatmul,       // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
-  kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
+  kAttention,  // softmax(number * q k^T + mask) v over the last two axes of q, k, v and perhaps a mask
+  kMatmul,     // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
+  kConcat,     // operands one behind the other along axes[0]; they exist in memory, and so does it
 };
 
 struct Node {
@@ -40,6 +42,7 @@ struct Node {
   std::vector<Dim> shape = {};
   std::vector<int> axes = {};
   std::uint64_t bits = 0;  // kConstant: the value, in the compute type of `type`
+  double number = 0;       // kAttention: the scale
   Dim dim = -1;            // kSize, kSlice
   std::string name = {};   // inputs, scalars
 };
@@ -83,6 +86,11 @@ class Graph {
   void check(Value condition, std::string message);
   /// The matrix product of the last two axes of each, as NumPy's matmul of tensors with two axes or more. Of f32 or f64.
   Value matmul(Value a, Value b);
+  /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
+  /// the axes before are broadcast. All are f32. If `causal`, row i sees the columns up to i. A row that sees nothing gives
+  /// zeros. `order` is that of the result's axes in memory.
+  Value attention(Value q, Value k, Value v, std::optional<Value> mask, double scale, bool causal,
+                  MemoryOrder order = {});
   /// The operands one behind the other along `axis`; all other axes are equal.
   Value concat(std::vector<Value> operands, int axis);
   void output(Value value, MemoryOrder order = {});

@@ -97,6 +97,7 @@ class GraphParser {
     std::vector<int> axes;
     Dim start = -1;  // of a slice
     int step = 1;
+    double scale = 1;  // of attention
     Type type = Type::f32;
     std::vector<Dim> shape;
   };
@@ -109,6 +110,8 @@ class GraphParser {
         call.axes = axes();
       } else if (accept("start=")) {
         call.start = graph_->dims().parse(balanced());
+      } else if (accept("scale=")) {
+        call.scale = real(word());
       } else if (accept("step=")) {
         call.step = integer<int>(word());
       } else if (operation == "size" || operation == "constant") {
@@ -148,6 +151,7 @@ class GraphParser {
     if (operation == "permute") return g.permute(call.operands[0], call.axes);
     if (operation == "expand") return g.expand(call.operands[0], call.shape);
     if (operation == "slice") return slice(call);
+    if (operation == "attention") return attention(call);
     if (operation == "matmul") {
       if (call.operands.size() != 2) fail("matmul wants two operands");
       return g.matmul(call.operands[0], call.operands[1]);
@@ -164,6 +168,16 @@ class GraphParser {
       return g.elementwise(static_cast<Op>(i), call.operands);
     }
     fail("unknown operation \"" + operation + "\"");
+  }
+
+  Value attention(const Call& call) {
+    if (call.operands.size() != 3 && call.operands.size() != 4)
+      fail("attention wants queries, keys, values and perhaps a mask");
+    if (call.axes.empty()) fail("attention wants axes=[causal, order...]");
+    std::optional<Value> mask;
+    if (call.operands.size() == 4) mask = call.operands[3];
+    return graph_->attention(call.operands[0], call.operands[1], call.operands[2], mask, call.scale,
+                             call.axes[0] != 0, {call.axes.begin() + 1, call.axes.end()});
   }
 
   Value slice(const Call& call) {
@@ -217,6 +231,14 @@ class GraphParser {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size())
       fail("\"" + text + "\" is not an integer");
+    return value;
+  }
+
+  double real(const std::string& text) const {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size())
+      fail("\"" + text + "\" is not a number");
     return value;
   }
 

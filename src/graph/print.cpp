@@ -74,6 +74,9 @@ std::string operation_text(const Graph& graph, const Node& node) {
              ")";
     case NodeKind::kGather:
       return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
+    case NodeKind::kAttention:
+      return "attention(" + operands + ", axes=" + axes_text(node.axes) +
+             ", scale=" + number(node.number) + ")";
     case NodeKind::kMatmul:
       return "matmul(" + operands + ")";
     case NodeKind::kConcat:

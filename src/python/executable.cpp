@@ -135,9 +135,7 @@ nb::dict kernel_object(const Graph& graph, const Kernel& kernel) {
   return dict;
 }
 
-// A matrix product, and the number of the Kernel that finishes its tiles.
-nb::dict matmul_object(const Graph& graph, const Step& step) {
-  const Node& node = graph.node(step.value);
+nb::list operands_list(const Graph& graph, const Node& node) {
   nb::list operands;
   for (const Value operand : node.operands) {
     nb::dict dict;
@@ -145,12 +143,31 @@ nb::dict matmul_object(const Graph& graph, const Step& step) {
     dict["shape"] = shape_object(graph.dims(), graph.node(operand).shape);
     operands.append(dict);
   }
+  return operands;
+}
+
+// A matrix product, and the number of the Kernel that finishes its tiles.
+nb::dict matmul_object(const Graph& graph, const Step& step) {
+  const Node& node = graph.node(step.value);
   nb::dict dict;
   dict["value"] = step.value;
   dict["type"] = text(info(node.type).text);
   dict["shape"] = shape_object(graph.dims(), node.shape);
-  dict["operands"] = operands;
+  dict["operands"] = operands_list(graph, node);
   dict["epilogue"] = step.index < 0 ? nb::object(nb::none()) : nb::object(nb::int_(step.index));
+  return dict;
+}
+
+// An attention: its operands, scale, and whether it is causal.
+nb::dict attention_object(const Graph& graph, Value value) {
+  const Node& node = graph.node(value);
+  nb::dict dict;
+  dict["value"] = value;
+  dict["type"] = text(info(node.type).text);
+  dict["shape"] = shape_object(graph.dims(), node.shape);
+  dict["operands"] = operands_list(graph, node);
+  dict["scale"] = node.number;
+  dict["causal"] = node.axes[0] != 0;
   return dict;
 }
 
@@ -190,7 +207,7 @@ nb::dict explain(const Callable& self) {
   const Flow& flow = self.executable.flow();
   const Graph& graph = flow.graph;
   const Fusion& fusion = flow.fusion;
-  nb::list kernels, matmuls, concats, steps;
+  nb::list kernels, matmuls, attentions, concats, steps;
   for (const Kernel& kernel : fusion.kernels) kernels.append(kernel_object(graph, kernel));
   for (const Step& step : fusion.steps) {
     if (step.kind == StepKind::kKernel) {
@@ -198,6 +215,7 @@ nb::dict explain(const Callable& self) {
     } else {
       steps.append(nb::make_tuple(name(step.kind), step.value));
       if (step.kind == StepKind::kConcat) concats.append(concat_object(flow, step.value));
+      if (step.kind == StepKind::kAttention) attentions.append(attention_object(graph, step.value));
       if (step.kind == StepKind::kMatmul) matmuls.append(matmul_object(graph, step));
     }
   }
@@ -205,6 +223,7 @@ nb::dict explain(const Callable& self) {
   dict["graph"] = graph.name();
   dict["kernels"] = kernels;
   dict["matmuls"] = matmuls;
+  dict["attentions"] = attentions;
   dict["concats"] = concats;
   dict["steps"] = steps;
   dict["notes"] = fusion.notes;

@@ -49,6 +49,8 @@ const char* kind_name(NodeKind kind) {
       return "slice";
     case NodeKind::kGather:
       return "gather";
+    case NodeKind::kAttention:
+      return "attention";
     case NodeKind::kMatmul:
       return "matmul";
     case NodeKind::kConcat:
@@ -112,6 +114,7 @@ nb::dict node_object(const Graph& graph, Value value) {
   if (node.kind == NodeKind::kConstant) dict["value"] = number_of(node);
   if (node.kind == NodeKind::kSize || node.kind == NodeKind::kSlice)
     dict["dim"] = dim_object(graph.dims(), node.dim);
+  if (node.kind == NodeKind::kAttention) dict["scale"] = node.number;
   if (!node.name.empty()) dict["name"] = node.name;
   return dict;
 }
@@ -250,6 +253,15 @@ void bind_graph(nb::module_& module) {
       .def("check", &Graph::check, "condition"_a, "message"_a,
            "States that `condition`, one bool, holds. A call for which it does not raises "
            "IndexError with this message.")
+      .def(
+          "attention", &Graph::attention, "q"_a, "k"_a, "v"_a, "mask"_a = nb::none(), "scale"_a,
+          "causal"_a = false, "order"_a = MemoryOrder{},
+          nb::sig("def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: "
+                  "float, causal: bool = False, order: collections.abc.Sequence[int] = ()) -> int"),
+          "softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. "
+          "All f32. If `causal`, row i\n"
+          "sees the columns up to i. `order` is that of the result's axes in memory, as for "
+          "output().")
       .def("matmul", &Graph::matmul, "a"_a, "b"_a,
            "The matrix product of the last two axes, the axes before them broadcast. Of f32 or "
            "f64.")

@@ -131,7 +131,7 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     std::ranges::transform(launch.arguments, mine, address);
     std::uint64_t* const numbers = values.data() + launch.first_scalar;
     std::ranges::transform(launch.scalars, numbers, [&](int number) { return scalars[number]; });
-    jobs[n] = {&launch.routine, launch.product.get(), {mine, numbers}};
+    jobs[n] = {&launch.routine, launch.tiled.get(), {mine, numbers}};
   }
   const std::span<const cpu::Job> all(jobs.data(), plan.launches.size());
   if (Profile* const profile = Profile::current(); profile != nullptr) [[unlikely]] {

@@ -10,6 +10,7 @@
 #include "cpu/dispatch.h"
 #include "fuse/epilogue.h"
 #include "isa/encode.h"
+#include "runtime/attention_plan.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
 #include "schedule/schedule.h"
@@ -77,6 +78,9 @@ class Planner {
           break;
         case StepKind::kView:
           view(flow.tensor_of(steps[step_].value));
+          break;
+        case StepKind::kAttention:
+          attention(steps[step_].value);
           break;
         case StepKind::kMatmul:
           matmul(steps[step_]);
@@ -208,12 +212,50 @@ class Planner {
     }
   }
 
+  void attention(Value value) {
+    const Node& node = graph().node(value);
+    const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+    if (result.layout.elements() == 0) return;
+    std::vector<PlacedTensor> operands;
+    for (const Value operand : node.operands) {
+      operands.push_back(placement_.at(flow_.tensor_of(operand)));
+      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout))
+        operands.back() = dense_copy(Type::f32, operands.back());
+    }
+    PlacedTensor made = result;
+    if (!contiguous_at_end(result.layout)) made = scratch_like(Type::f32, result);
+    std::vector<const Layout*> layouts;
+    std::vector<Place> reads;
+    std::int64_t moved = bytes_of(made.layout, Type::f32);
+    for (const PlacedTensor& operand : operands) {
+      layouts.push_back(&operand.layout);
+      reads.push_back(operand.place);
+      moved += bytes_of(operand.layout, Type::f32);
+    }
+    auto tiled = std::make_unique<cpu::Attention>(
+        attention_shape(layouts, made.layout, node.number, node.axes[0] != 0), *cpu::isa().kernels);
+    plan_.work += static_cast<std::int64_t>(tiled->work());
+    add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
+    if (made.place.kind != result.place.kind || made.place.index != result.place.index)
+      copy(Type::f32, made, result);
+  }
+
+  static bool contiguous_at_end(const Layout& layout) {
+    const int last = layout.rank - 1;
+    return layout.sizes[last] == 1 || layout.strides[last] == bytes(Type::f32);
+  }
+
+  PlacedTensor scratch_like(Type type, const PlacedTensor& tensor) {
+    PlacedTensor made;
+    made.placed = true;
+    made.layout =
+        dense({tensor.layout.sizes, static_cast<std::size_t>(tensor.layout.rank)}, bytes(type));
+    made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
+    return made;
+  }
+
   PlacedTensor dense_copy(Type type, const PlacedTensor& from) {
-    PlacedTensor whole;
-    whole.place = placement_.scratch(from.layout.elements() * bytes(type), step_);
-    whole.placed = true;
-    whole.layout =
-        dense({from.layout.sizes, static_cast<std::size_t>(from.layout.rank)}, bytes(type));
+    const PlacedTensor whole = scratch_like(type, from);
     copy(type, from, whole);
     return whole;
   }
@@ -231,9 +273,9 @@ class Planner {
       made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
     }
     const Place reads[] = {operands[0].place, operands[1].place};
-    add_product(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
-                bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
-                    bytes_of(made.layout, type));
+    add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
+              bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
+                  bytes_of(made.layout, type));
     if (!in_place) copy(type, made, result);
   }
 
@@ -258,13 +300,13 @@ class Planner {
     }
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    add_product(plan.finish(kernel, input, shape_, programs_), step.index, reads, writes, scalars,
-                moved);
+    add_tiled(plan.finish(kernel, input, shape_, programs_), step.index, reads, writes, scalars,
+              moved);
   }
 
-  void add_product(std::unique_ptr<cpu::Product> product, int number, std::span<const Place> reads,
-                   std::span<const Place> writes, const std::vector<std::int32_t>& scalars,
-                   std::int64_t moved) {
+  void add_tiled(std::unique_ptr<cpu::Tiled> tiled, int number, std::span<const Place> reads,
+                 std::span<const Place> writes, const std::vector<std::int32_t>& scalars,
+                 std::int64_t moved) {
     Launch& launch = plan_.launches.emplace_back();
     launch.kernel = number;
     launch.bytes = moved;
@@ -275,8 +317,8 @@ class Planner {
     launch.first_scalar = plan_.scalar_count;
     plan_.argument_count += launch.arguments.size();
     plan_.scalar_count += scalars.size();
-    stacking_.add(step_, false, reads, writes, product->work());
-    launch.product = std::move(product);
+    stacking_.add(step_, false, reads, writes, tiled->work());
+    launch.tiled = std::move(tiled);
     plan_.build_time.schedule_us += watch_.lap();
   }
 
@@ -418,7 +460,7 @@ class Planner {
 
 std::string launch_name(const Flow& flow, const Launch& launch) {
   const std::string kernel = launch.kernel < 0 ? "" : flow.fusion.kernels[launch.kernel].name;
-  if (launch.product != nullptr) return kernel.empty() ? "matmul" : "matmul_" + kernel;
+  if (launch.tiled != nullptr) return launch.tiled->name() + (kernel.empty() ? "" : "_" + kernel);
   return kernel.empty() ? "copy" : kernel;
 }
 
@@ -426,7 +468,7 @@ std::size_t LaunchPlan::bytes() const {
   std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
                       launches.capacity() * sizeof(Launch) + stages.capacity() * sizeof(cpu::Stage);
   for (const Launch& launch : launches) {
-    if (launch.product != nullptr) total += launch.product->bytes();
+    if (launch.tiled != nullptr) total += launch.tiled->bytes();
     total += launch.words.capacity() * sizeof(launch.words[0]) + launch.routine.bytes() -
              sizeof(launch.routine) + launch.arguments.capacity() * sizeof(Place) +
              launch.scalars.capacity() * sizeof(launch.scalars[0]);

@@ -11,6 +11,7 @@
 
 #include "cpu/routine.h"
 #include "cpu/stages.h"
+#include "cpu/tiled.h"
 #include "runtime/binding.h"
 #include "runtime/flow.h"
 #include "runtime/layout.h"
@@ -19,10 +20,10 @@
 namespace dvm {
 
 struct Launch {
-  std::vector<std::uint64_t> words;       // the encoded Program
-  cpu::Routine routine;                   // the same, bound to this CPU; it points into `words`
-  std::unique_ptr<cpu::Product> product;  // in place of a Program
-  std::vector<Place> arguments;           // one per tensor argument
+  std::vector<std::uint64_t> words;   // the encoded Program
+  cpu::Routine routine;               // the same, bound to this CPU; it points into `words`
+  std::unique_ptr<cpu::Tiled> tiled;  // in place of a Program
+  std::vector<Place> arguments;       // one per tensor argument
   std::size_t first_argument = 0, first_scalar = 0;  // among those of all launches
   std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
   int kernel =

@@ -265,6 +265,21 @@ class Builder:
         self.reductions += 1
         return self._record("matmul", (a.id, b.id), ())
 
+    def attention(
+        self,
+        operands: Sequence[Value],
+        mask: Value | None,
+        scale: float,
+        causal: bool,
+        order: Sequence[int],
+    ) -> Value:
+        """softmax(scale * q k^T + mask) v of queries, keys and values; `order` is that of its axes in memory."""
+        self.reductions += 1
+        given = [*operands, *([] if mask is None else [mask])]
+        return self._record(
+            "attention", tuple(value.id for value in given), (scale, causal, tuple(order))
+        )
+
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Values of one type, one behind the other. Each is made where it lies in the result."""
         return self._record("concat", tuple(value.id for value in values), (axis,))
@@ -318,7 +333,7 @@ class Builder:
             recipe = self.recipes[current.id]
             if self.is_tensor(current) or recipe.method in ("constant", "scalar", "size", "iota"):
                 continue
-            if recipe.method in ("reduce", "gather", "matmul", "concat"):
+            if recipe.method in ("reduce", "gather", "matmul", "attention", "concat"):
                 return None
             count += recipe.method in ("elementwise", "cast")
             if count > most:
@@ -393,6 +408,9 @@ def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any,
         return int(graph.elementwise(arguments[0], list(operands)))
     if method == "reduce":
         return int(graph.reduce(arguments[0], operands[0], arguments[1]))
+    if method == "attention":
+        scale, causal, order = arguments
+        return int(graph.attention(*operands, scale=scale, causal=causal, order=order))
     if method == "concat":
         return int(graph.concat(list(operands), arguments[0]))
     return int(getattr(graph, method)(*operands, *arguments))

@@ -235,8 +235,8 @@ def _item(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, 
 
 
 def _finish(b: Builder, built: Any, wanted: Any) -> Value | tuple[Value, ...]:
-    if isinstance(built, tuple):
-        return tuple(b.finish(value, tensor) for value, tensor in zip(built, wanted, strict=True))
+    if isinstance(built, tuple):  # the last results are left out where nobody needs them
+        return tuple(b.finish(value, tensor) for value, tensor in zip(built, wanted, strict=False))
     return b.finish(built, wanted)
 
 

@@ -22,5 +22,6 @@ void install_reductions(KernelTable& table);
 void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);
 void install_matrix(KernelTable& table);
+void install_attention(KernelTable& table);
 
 }  // namespace dvm::cpu

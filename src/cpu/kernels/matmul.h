@@ -141,7 +141,8 @@ void dot_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_t 
     }
   }
   T* const c = static_cast<T*>(t.c) + i * t.c_row + j;
-  for (int r = 0; r < kRows; ++r) store_totals<T, kCols>(sums[r], c + r * t.c_row, from == 0);
+  for (int r = 0; r < kRows; ++r)
+    store_totals<T, kCols>(sums[r], c + r * t.c_row, from == 0 && !t.adds);
 }
 
 template <class T, int kCols>
@@ -218,7 +219,7 @@ void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_
     for (int v = 0; v < kVectors; ++v) {
       T* const at = c + r * t.c_row + v * kWidth<T>;
       const bool cut = kCut && v == kVectors - 1;
-      if (from > 0) sums[r][v] += cut ? load_some(at, last) : load(at);
+      if (from > 0 || t.adds) sums[r][v] += cut ? load_some(at, last) : load(at);
       if (!cut) {
         *reinterpret_cast<Vector<T>*>(at) = sums[r][v];
       } else {

@@ -2,6 +2,7 @@
 
 from dvm.torch.aten import (
     activations,
+    attention,
     choice,
     create,
     index,
@@ -20,6 +21,7 @@ __all__ = [
     "CREATED",
     "VIEWS",
     "activations",
+    "attention",
     "choice",
     "create",
     "index",

@@ -105,6 +105,15 @@ def copy(b: Builder, node: fx.Node, x: fx.Node, source: fx.Node, *_: Any) -> Val
     return b.value(source)  # in the type and shape of x, which are the result's
 
 
+@lowers(COMPUTED, aten.unbind.int)
+def unbind(b: Builder, node: fx.Node, x: fx.Node, dim: int = 0) -> tuple[Value, ...]:
+    value = b.value(x)
+    axis = dim % value.rank
+    shape = [*value.shape[:axis], *value.shape[axis + 1 :]]
+    count = len(node.meta["val"])
+    return tuple(b.reshape(b.slice(value, axis, part, 1), shape) for part in range(count))
+
+
 # What joins tensors. Two parts of one shape that cost next to nothing are a choice by the place of an element, which
 # fuses with whoever reads it: the halves of a rotary embedding. All else is made where it lies in the result.
 

@@ -1,0 +1,140 @@
+"""Scaled dot-product attention, as torch's CPU kernels and torch.export name it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+from dvm.torch.aten.table import COMPUTED, lowers, overloads
+from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.symbols import memory_order
+
+aten = torch.ops.aten
+
+
+@lowers(COMPUTED, *overloads("_scaled_dot_product_flash_attention_for_cpu", "default"))
+def flash_attention(
+    b: Builder,
+    node: fx.Node,
+    q: fx.Node,
+    k: fx.Node,
+    v: fx.Node,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    attn_mask: Any = None,
+    scale: Any = None,
+) -> tuple[Value, ...]:
+    """The attention alone; its log-sum-exp is for a backward pass, which is torch's."""
+    if any(user.args[1] != 0 for user in node.users):
+        raise Declined("its log-sum-exp is needed, for a backward pass")
+    result = node.meta["val"][0]
+    return (_any_heads(b, result, q, k, v, attn_mask, dropout_p, is_causal, scale),)
+
+
+@lowers(COMPUTED, aten.scaled_dot_product_attention.default)
+def attention(
+    b: Builder,
+    node: fx.Node,
+    q: fx.Node,
+    k: fx.Node,
+    v: fx.Node,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Value:
+    result = node.meta["val"]
+    return _any_heads(b, result, q, k, v, attn_mask, dropout_p, is_causal, scale)
+
+
+def _any_heads(
+    b: Builder,
+    result: torch.Tensor,
+    q: fx.Node,
+    k: fx.Node,
+    v: fx.Node,
+    mask: Any,
+    dropout: float,
+    causal: bool,
+    scale: Any,
+) -> Value:
+    """With as many heads of keys as of queries, or fewer."""
+    shapes = [tensor.meta["val"].shape for tensor in (q, k)]
+    if all(len(shape) > 2 for shape in shapes) and not statically_known_true(
+        shapes[0][-3] == shapes[1][-3]
+    ):
+        return _grouped(b, result, q, k, v, mask, dropout, causal, scale)
+    order = memory_order(result.shape, result.stride()) or ()
+    if order and order[-1] != len(order) - 1:
+        order = ()
+    added = None if mask is None else _mask(b, mask)
+    query, factor = _scaled(b, q, dropout, scale)
+    operands = [query, _operand(b, k), _operand(b, v)]
+    return b.attention(operands, added, factor, causal, order)
+
+
+def _grouped(
+    b: Builder,
+    result: torch.Tensor,
+    q: fx.Node,
+    k: fx.Node,
+    v: fx.Node,
+    mask: Any,
+    dropout: float,
+    causal: bool,
+    scale: Any,
+) -> Value:
+    """Queries of several heads share the keys of one: an axis of their own for these heads."""
+    heads, groups = q.meta["val"].shape[-3], k.meta["val"].shape[-3]
+    if not isinstance(heads, int) or not isinstance(groups, int):
+        raise Declined("how many heads share a key is not known")
+    query, factor = _scaled(b, q, dropout, scale)
+    key, value = _operand(b, k), _operand(b, v)
+    shape = query.shape
+    query = b.reshape(query, [*shape[:-3], groups, heads // groups, *shape[-2:]])
+    key, value = (b.reshape(one, [*one.shape[:-2], 1, *one.shape[-2:]]) for one in (key, value))
+    added = None if mask is None else _mask(b, mask)
+    if added is not None and added.rank > 2:
+        at = added.rank - 2
+        split = [1, 1] if added.shape[at - 1] == 1 else [groups, heads // groups]
+        added = b.reshape(added, [*added.shape[: at - 1], *split, *added.shape[at:]])
+    made = b.attention([query, key, value], added, factor, causal, ())
+    return b.reshape(made, b.symbols.shape(result.shape))
+
+
+def _operand(b: Builder, node: fx.Node) -> Value:
+    if node.meta["val"].dtype != torch.float32:
+        raise Declined(f"the core attends to no {node.meta['val'].dtype}")
+    return b.value(node)
+
+
+def _mask(b: Builder, node: fx.Node) -> Value:
+    """What is added to scores: a bool mask keeps those where it is true."""
+    value = b.value(node)
+    if value.type == "bool":
+        zero = b.constant(0.0, "f32")
+        return b.select(value, zero, -math.inf)
+    return _operand(b, node)
+
+
+def _scaled(b: Builder, q: fx.Node, dropout: float, scale: Any) -> tuple[Value, float]:
+    """The queries, and the number that the scores are multiplied by. Where that follows from a size that changes, the
+    queries are multiplied."""
+    if dropout != 0:
+        raise Declined("it draws random numbers for dropout")
+    query = _operand(b, q)
+    if isinstance(scale, int | float):
+        return query, float(scale)
+    if scale is not None:
+        raise Declined("its scale is not a constant")
+    depth = q.meta["val"].shape[-1]
+    if isinstance(depth, int):
+        return query, 1 / math.sqrt(depth) if depth else 1.0
+    return query * b.op("rsqrt", b.cast(b.size(depth), "f32")), 1.0
