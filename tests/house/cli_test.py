@@ -145,6 +145,7 @@ def test_explain_of_a_torch_function(dvm_command, kernels):
         (["demo", "--sentences", "nowhere.txt"], "no such file"),
         (["bench", "operators", "--only", "nonsense"], "no operator"),
         (["bench", "operators", "--resume"], "--resume needs --json"),
+        (["bench", "gemm", "--only", "5x5"], "no layer has that in its sizes; there are 384x384,"),
         (["bench", "soak", "nonsense"], "there is no model nonsense; there are bert,"),
         (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
         (["bench", "compare", "{file}", "{file}"], "not JSON"),
@@ -198,6 +199,26 @@ def test_operators_benchmark_writes_and_compares(dvm_command, tmp_path):
     assert "geomean 1.000x" in out
     code, _, _ = dvm_command(*common, "--no-inductor", "--json", path, "--resume")
     assert code == 0
+
+
+def test_gemm_benchmark_writes_and_compares(dvm_command, tmp_path):
+    pytest.importorskip("torch")
+    path = tmp_path / "gemm.json"
+    arguments = ("--quick", "--threads", 1, "--only", "384x384", "--seconds", 0)
+    code, out, err = dvm_command("bench", "gemm", *arguments, "--json", path)
+    assert code == 0, err
+    assert "384x384" in out
+    assert "bias gelu" in out
+    results = json.loads(path.read_text())["results"]
+    assert len(results["cases"]) == 5 * 3  # rows, and ends
+    for name, case in results["cases"].items():
+        rows = int(name.split()[0])
+        assert set(case["seconds"]) == {"torch", "dvm"}
+        rates = [2 * rows * 384 * 384 / seconds for seconds in case["seconds"].values()]
+        assert 0 < max(rates) <= results["peaks"]["1"]
+    code, out, _ = dvm_command("bench", "compare", path, path)
+    assert code == 0
+    assert "geomean 1.000x" in out
 
 
 def test_a_soak_counts_compilations_and_compares_every_result(dvm_command, tmp_path):

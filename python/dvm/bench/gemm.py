@@ -1,9 +1,10 @@
-"""Linear layers of real models, alone and with what follows them: ours beside torch's, which is MKL or oneDNN, and beside
-what this machine's multiply-add units could do.
+"""Linear layers of real models, alone and with what follows them: ours beside torch's, which is MKL or oneDNN, and
+beside the best rate at which anything here was seen to multiply.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ QUICK_ROWS = (1, 8, 33, 128, 384)
 # What is done with the rows of a product: nothing, a bias, or a bias and an activation.
 ENDS = ("product", "bias", "bias gelu")
 
+_SQUARE = 1024
+
 # Called with the name of each case once it is done.
 OnStep = Callable[[str], None]
 
@@ -45,6 +48,10 @@ class Case:
     def name(self) -> str:
         return f"{self.rows} x {self.columns} x {self.depth} {self.end}, {self.threads} threads"
 
+    @property
+    def layer(self) -> str:
+        return layer_name(self.columns, self.depth)
+
     def rate(self, engine: str) -> float:
         """Floating-point operations per second."""
         return 2.0 * self.rows * self.columns * self.depth / self.seconds[engine]
@@ -53,6 +60,19 @@ class Case:
     def ratio(self) -> float:
         """How many times faster than torch."""
         return self.seconds["torch"] / self.seconds["dvm"]
+
+
+@dataclass
+class Results:
+    """The cases, and by number of threads the most floating-point operations per second of all that ran."""
+
+    cases: list[Case] = field(default_factory=list)
+    peaks: dict[int, float] = field(default_factory=dict)
+
+
+def layer_name(columns: int, depth: int) -> str:
+    """`3072x768`: a weight as torch keeps it."""
+    return f"{columns}x{depth}"
 
 
 def executable(end: str) -> _core.Executable:
@@ -77,23 +97,41 @@ def measure(
     threads: Sequence[int],
     *,
     quick: bool = False,
+    only: str = "",
     seconds: float = 0.3,
     on_step: OnStep = lambda name: None,
-) -> list[Case]:
-    """Every case of the grid, engines in turns."""
-    cases = []
+) -> Results:
+    """Every case of the grid whose layer has `only` in its name, engines in turns."""
+    results = Results()
     before = torch.get_num_threads()
     runs = {end: executable(end) for end in ENDS}
     try:
         for count in threads:
             torch.set_num_threads(count)
-            for case in grid(count, quick):
+            of_count = [case for case in grid(count, quick) if only in case.layer]
+            for case in of_count:
                 _measure(case, runs[case.end], seconds)
-                cases.append(case)
                 on_step(case.name)
+            results.cases += of_count
+            rates = [case.rate(engine) for case in of_count for engine in case.seconds]
+            results.peaks[count] = max([_best_rate(runs["product"], seconds), *rates])
     finally:
         torch.set_num_threads(before)
-    return cases
+    return results
+
+
+def _best_rate(run: _core.Executable, seconds: float) -> float:
+    """The fastest of all calls of either engine on square matrices, in operations per second. What multiply-add units
+    could do is no less than this; no other way to measure that is here, and clocks that change make it no constant."""
+    x, w = torch.randn(_SQUARE, _SQUARE), torch.randn(_SQUARE, _SQUARE)
+    fastest = float("inf")
+    with torch.inference_mode():
+        deadline = time.perf_counter() + seconds
+        while True:
+            times = timer.once(lambda: F.linear(x, w)), timer.once(lambda: run(x, w))
+            fastest = min(fastest, *times)
+            if time.perf_counter() > deadline:
+                return 2.0 * _SQUARE**3 / fastest
 
 
 def grid(threads: int, quick: bool) -> list[Case]:
@@ -124,6 +162,7 @@ def _measure(case: Case, run: _core.Executable, seconds: float) -> None:
     case.seconds = {name: timing.median for name, timing in timings.items()}
 
 
-def as_json(cases: Sequence[Case]) -> dict[str, Any]:
-    """The numbers for a result file."""
-    return {case.name: {"seconds": case.seconds} for case in cases}
+def as_json(results: Results) -> dict[str, Any]:
+    """The numbers for a result file: `seconds` of each case, and the `peaks`, in operations per second."""
+    cases = {case.name: {"seconds": case.seconds} for case in results.cases}
+    return {"cases": cases, "peaks": {str(count): rate for count, rate in results.peaks.items()}}

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_module
-import os
 import time
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dvm.cli import bench_tables as tables
-from dvm.cli.doctor import processor
+from dvm.cli.bench_files import note_load, read, write
 from dvm.cli.output import CliError, errors, need, write_json
 from dvm.cli.progress import stages
 
@@ -67,17 +63,17 @@ def operators(
     if resume:
         if json is None or not json.is_file():
             raise CliError("--resume needs --json with the file of an earlier run")
-        cases = _read(json)["results"]
+        cases = read(json)["results"]
     total = len(counts) * sum(len(shapes) for _, shapes in plan)
     to_file = json is not None and str(json) != "-"
-    _note_load()
+    note_load()
     with stages() as progress:
         progress.begin("operators", total)
 
         def on_case(name: str) -> None:
             progress.show("operators", name, len(cases))
             if to_file and len(cases) % 20 == 0:
-                _write("operators", cases, json)  # so that an interrupted run can be resumed
+                write("operators", cases, json)  # so that an interrupted run can be resumed
 
         benchmark.measure(
             plan,
@@ -89,7 +85,7 @@ def operators(
             on_case=on_case,
         )
     if json is not None:
-        _write("operators", cases, json)
+        write("operators", cases, json)
     if plot is not None:
         report.plot(cases.values(), plot)
     if str(json) != "-":
@@ -111,7 +107,7 @@ def compile(  # noqa: A001 (the name of the subcommand)
         need("torch")
     from dvm.bench import compile as benchmark
 
-    _note_load()
+    note_load()
     with stages() as progress:
         progress.begin("compile")
         results = benchmark.measure(
@@ -120,7 +116,7 @@ def compile(  # noqa: A001 (the name of the subcommand)
             on_step=lambda name: progress.show("compile", name),
         )
     if json is not None:
-        _write("compile", results, json)
+        write("compile", results, json)
     if str(json) != "-":
         tables.print_compile(results)
 
@@ -130,14 +126,54 @@ def host(json: JsonFile = None) -> None:
     """What a call costs besides running kernels, and how compiling grows with the graph."""
     from dvm.bench import host as benchmark
 
-    _note_load()
+    note_load()
     with stages() as progress:
         progress.begin("host", len(benchmark.KERNELS) + len(benchmark.OPERATIONS))
         results = benchmark.measure(on_step=lambda name: progress.show("host", name))
     if json is not None:
-        _write("host", results, json)
+        write("host", results, json)
     if str(json) != "-":
         tables.print_host(results)
+
+
+@app.command()
+def gemm(
+    json: JsonFile = None,
+    quick: Quick = False,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Numbers of threads; default: 1 2.")
+    ] = None,
+    only: Annotated[
+        str, typer.Option(help="Only layers whose sizes contain this: 384x384, columns by depth.")
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=0.0, help="Time to measure each case.")] = 0.3,
+) -> None:
+    """Linear layers of real models, with and without a bias and an activation, beside torch's library."""
+    need("torch")
+    from dvm.bench import gemm as benchmark
+
+    counts = threads or [1, 2]
+    cases = [case for case in benchmark.grid(counts[0], quick) if only in case.layer]
+    if not cases:
+        layers = dict.fromkeys(case.layer for case in benchmark.grid(counts[0], quick))
+        raise CliError(
+            f"--only {only}: no layer has that in its sizes; there are {', '.join(layers)}"
+        )
+    note_load()
+    with stages() as progress:
+        progress.begin("gemm", len(cases) * len(counts))
+        done = iter(range(1, len(cases) * len(counts) + 1))
+        results = benchmark.measure(
+            counts,
+            quick=quick,
+            only=only,
+            seconds=min(seconds, 0.08) if quick else seconds,
+            on_step=lambda name: progress.show("gemm", name, next(done)),
+        )
+    if json is not None:
+        write("gemm", benchmark.as_json(results), json)
+    if str(json) != "-":
+        tables.print_gemm(results)
 
 
 @app.command()
@@ -156,7 +192,7 @@ def models(
     if threads is not None:
         torch.set_num_threads(threads)
     lengths = QUICK_LENGTHS if quick else LENGTHS
-    _note_load()
+    note_load()
     with stages() as progress:
         run = benchmark.run(
             sentences.load_encoder(attention),
@@ -166,7 +202,7 @@ def models(
             on_step=progress.advance,
         )
     if json is not None:
-        _write("models", benchmark.as_json(run), json)
+        write("models", benchmark.as_json(run), json)
     if str(json) != "-":
         tables.print_models(run, f"all-MiniLM-L6-v2 ({attention} attention)")
 
@@ -196,15 +232,15 @@ def soak(
     if threads is not None:
         torch.set_num_threads(threads)
     engines = ["eager", *["inductor"] * inductor, *[benchmark.EXPORTED] * export, "dvm"]
-    _note_load()
+    note_load()
     runs = []
     with stages() as progress:
         for entry in chosen:
             runs.append(benchmark.soak(entry, shapes, engines, seed=seed, on_step=progress.advance))
             if json is not None and str(json) != "-":
-                _write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
+                write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
     if str(json) == "-":
-        _write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
+        write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
     else:
         tables.print_soaks(runs, shapes)
     if any(run.wrong for run in runs):
@@ -242,7 +278,7 @@ def fusion(
             progress.show("fusion", layer.name, number)
             results.append(benchmark.count(layer, engines))
     if json is not None:
-        _write("fusion", benchmark.as_json(results), json)
+        write("fusion", benchmark.as_json(results), json)
     if str(json) != "-":
         tables.print_fusions(results, launches)
 
@@ -269,12 +305,12 @@ def memory(
                 lengths,
                 benchmark.BATCHES,
                 on_step=lambda name: progress.show("memory", name),
-                on_result=lambda found: _write("memory", found, json) if to_file else None,
+                on_result=lambda found: write("memory", found, json) if to_file else None,
             )
         except (RuntimeError, FileNotFoundError) as error:
             raise CliError(str(error)) from None
     if json is not None:
-        _write("memory", results, json)
+        write("memory", results, json)
     if str(json) != "-":
         tables.print_memory(results)
 
@@ -289,7 +325,7 @@ def compare(
     """What became faster or slower between two result files of the same benchmark."""
     from dvm.bench import report
 
-    before, after = _read(old), _read(new)
+    before, after = read(old), read(new)
     if before.get("benchmark") != after.get("benchmark"):
         raise CliError(f"{old} holds {before.get('benchmark')}, {new} {after.get('benchmark')}")
     changes = report.compare(before, after)
@@ -301,31 +337,3 @@ def compare(
         )
     else:
         tables.print_changes(changes, threshold)
-
-
-def _note_load() -> None:
-    busy = os.getloadavg()[0]
-    if busy > 0.7:
-        errors.print(f"other programs keep this machine busy (load {busy:.1f}): times will be off")
-
-
-def _write(benchmark: str, results: Any, path: Path | None) -> None:
-    import dvm
-
-    about = {"benchmark": benchmark, "dvm": dvm.__version__, "isa": dvm.isa()}
-    about["processors"] = f"{len(os.sched_getaffinity(0))} x {processor()}"
-    with suppress(PackageNotFoundError):
-        about["torch"] = version("torch")
-    write_json({**about, "results": results}, path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json_module.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise CliError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict) or "results" not in data:
-        raise CliError(f"{path} was not written by `dvm bench --json`")
-    return data
