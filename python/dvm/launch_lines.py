@@ -1,4 +1,4 @@
-"""Kernels and matrix products of `explain()` in a line or two: what they compute, over what, from what to what."""
+"""Kernels, matrix products and attentions of `explain()` in a line or two: what they compute, from what to what."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def matmul_line(matmul: dict[str, Any], kernels: Sequence[dict[str, Any]]) -> st
     if matmul["epilogue"] is None:
         return line
     return f"{line}\n    whose tiles are finished by {' '.join(kernels[matmul['epilogue']]['ops'])}"
+
+
+def attention_line(attention: dict[str, Any]) -> str:
+    """For one that dvm.flow.products tells of."""
+    operands = ", ".join(map(_tensor, attention["operands"]))
+    result = f"{attention['type']}[{', '.join(map(str, attention['shape']))}]"
+    causal = "causal, " if attention["causal"] else ""
+    return f"{causal}of {operands} -> {result}, {attention['flops']} flops"
 
 
 def _tensor(tensor: dict[str, Any]) -> str:

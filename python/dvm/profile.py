@@ -15,14 +15,15 @@ from dvm.flow import timing
 from dvm.flow.products import flops_of_launches
 from dvm.flow.steps import Call, Run, Step
 
-_LAUNCHES = ("kernel", "matmul", "copy")  # of the core
+_LAUNCHES = ("kernel", "matmul", "attention", "copy")  # of the core
 
 
 @dataclass(frozen=True)
 class Event:
     """A stretch of time."""
 
-    kind: str  # "call", "run" (of an Executable within a call), "kernel", "matmul", "copy" (by the core) or "torch"
+    # "call", "run" (of an Executable within a call), "kernel", "matmul", "attention", "copy" (by the core) or "torch".
+    kind: str
     name: str
     begin_ns: int  # of time.perf_counter_ns
     end_ns: int
@@ -31,7 +32,7 @@ class Event:
     threads: int = 0  # that a kernel was shared among
     launches: int = 0  # that a kernel took
     number: int = -1  # of a kernel in its graph, also of one that finishes a product
-    flops: int = 0  # of a matrix product in a compiled model; 0 where they are not known
+    flops: int = 0  # of a product or attention in a compiled model; 0 where they are not known
 
     @property
     def seconds(self) -> float:
@@ -85,7 +86,7 @@ class Profile:
 
     @property
     def work(self) -> list[Event]:
-        """Kernels, products, copies and operations of torch's, which never overlap."""
+        """Kernels, products, attentions, copies and operations of torch's, which never overlap."""
         return [event for event in self.events if event.kind in (*_LAUNCHES, "torch")]
 
     @property
@@ -101,7 +102,7 @@ class Profile:
         return total + sum(event.seconds for event in self.calls)
 
     def rows(self) -> list[Row]:
-        """A row for each kernel, matrix product and operation of torch's, the longest first, and last one of kind
+        """A row for each kernel, product, attention and operation of torch's, the longest first, and last one of kind
         "host": the time of calls between them. Their seconds add up to `seconds`, their shares to 1."""
         total = self.seconds
         groups: dict[tuple[Any, ...], list[Event]] = {}
@@ -177,8 +178,10 @@ def profile() -> Iterator[Profile]:
 
 
 def _of_kernel(time: dict[str, Any]) -> Event:
-    product = time["kernel"].startswith("matmul")
-    kind = "matmul" if product else "copy" if time["number"] < 0 else "kernel"
+    product = time["kernel"].partition("_")[0]
+    kind = "kernel" if time["number"] >= 0 else "copy"
+    if product in ("matmul", "attention"):
+        kind = product
     return Event(
         kind, time["kernel"], time["begin_ns"], time["end_ns"], time["bytes"], time["graph"],
         time["threads"], time["launches"], time["number"],

@@ -84,6 +84,16 @@ def test_text_of_others_is_escaped():
                 "epilogue": None,
             }
         ],
+        "attentions": [
+            {
+                "operands": [tensor, tensor, tensor],
+                "type": "f32",
+                "shape": [nasty],
+                "causal": True,
+                "flops": "4*n",
+                "bytes": "4*n",
+            }
+        ],
         "fallbacks": [
             {"name": nasty, "reason": nasty, "line": nasty, "count": 1, "results": ["a"]}
         ],

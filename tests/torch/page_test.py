@@ -158,6 +158,34 @@ def test_page_tells_of_every_kernel_and_fallback(block):
     assert len(hues) == 1  # the three layers are equal
 
 
+class Attention(torch.nn.Module):
+    def forward(self, q, k, v):
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v) + 1
+
+
+def test_attention_is_told_of_as_products_are():
+    old = torch.export.Dim("old", min=2, max=1000)
+    args = torch.randn(1, 4, 3, 8), torch.randn(1, 4, 5, 8), torch.randn(1, 4, 5, 8)
+    made = dvm.compile(Attention().eval(), args, dynamic_shapes=({}, {2: old}, {2: old}))
+    account = made.explain()
+    graph = account["graphs"][0]
+    (attention,) = account.attentions
+    (symbol,) = (symbol["name"] for symbol in graph["symbols"])
+    assert at_sizes(attention["flops"], {symbol: 10}) == 4 * (4 * 3 * 10 * 8)
+    assert at_sizes(attention["bytes"], {symbol: 10}) == 4 * (2 * 4 * 3 * 8 + 2 * 4 * 10 * 8)
+    kinds = [node["kind"] for node in graph["wiring"]["nodes"]]
+    assert kinds == ["input"] * 3 + ["attention", "kernel", "output"]
+    assert len(graph["wiring"]["edges"]) == 3 + 1 + 1
+    assert "attention of " in str(account)
+    assert "384*old flops" in str(account)
+    assert 'class="node attention' in account.html()
+    with dvm.profile() as profile:
+        made(args[0], torch.randn(1, 4, 10, 8), torch.randn(1, 4, 10, 8))
+    (event,) = (event for event in profile.events if event.kind == "attention")
+    assert event.flops == 4 * (4 * 3 * 10 * 8)
+    assert event.bytes == at_sizes(attention["bytes"], {symbol: 10})
+
+
 @pytest.mark.parametrize("model", ["block", "products"])
 def test_a_file_tells_the_same(model, request, tmp_path):
     made = request.getfixturevalue(model)

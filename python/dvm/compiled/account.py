@@ -10,7 +10,7 @@ from dvm import _core
 from dvm.compiled.host_cost import host_cost
 from dvm.flow import traffic
 from dvm.flow.arithmetic import evaluate
-from dvm.flow.products import launched, products
+from dvm.flow.products import attentions, launched, products
 from dvm.flow.steps import Flow, Run
 from dvm.flow.wiring import Types, wiring
 
@@ -67,6 +67,7 @@ def account_of(
         **more,
         "kernels": list(_kernels(runs, executables)),
         "matmuls": list(_matmuls(runs, executables)),
+        "attentions": [found for run in runs for found in attentions(*executables[run])],
         "fallbacks": list(fallbacks),
         "updates": list(updates),
         "notes": [note for run in runs for note in executables[run][1]["notes"]],

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dvm.launch_lines import kernel_line, matmul_line
+from dvm.launch_lines import attention_line, kernel_line, matmul_line
 from dvm.page.page import page
 from dvm.page.wording import Words, human, stages_text
 
@@ -26,6 +26,12 @@ class Explanation(dict[str, Any]):
         """The matrix products of all graphs, each with `operands`, `type`, `shape`, `flops` and `bytes`, and in
         `epilogue` the number of the kernel of its graph that finishes its tiles, or None."""
         return [matmul for graph in self["graphs"] for matmul in graph["matmuls"]]
+
+    @property
+    def attentions(self) -> list[dict[str, Any]]:
+        """The attentions of all graphs, each with `operands` (queries, keys, values, and a mask if there is one),
+        `type`, `shape`, `scale`, `causal`, `flops` and `bytes`."""
+        return [attention for graph in self["graphs"] for attention in graph["attentions"]]
 
     @property
     def updates(self) -> list[dict[str, Any]]:
@@ -76,11 +82,13 @@ class Explanation(dict[str, Any]):
 
 
 def _lines_of_launches(graph: Mapping[str, Any]) -> Iterator[str]:
-    """Kernels and matrix products in the order in which they run."""
+    """Kernels, matrix products and attentions in the order in which they run."""
     kernels = graph["kernels"]
     for node in graph["wiring"]["nodes"]:
-        if node.get("matmul") is not None:
-            yield f"matmul {matmul_line(graph['matmuls'][node['matmul']], kernels)}"
+        if node["kind"] == "matmul":
+            yield f"matmul {matmul_line(graph['matmuls'][node['place']], kernels)}"
+        if node["kind"] == "attention":
+            yield f"attention {attention_line(graph['attentions'][node['place']])}"
         if node.get("kernel") is not None:
             yield f"kernel {kernel_line(kernels[node['kernel']])}"
 

@@ -1,5 +1,5 @@
-"""The matrix products of a Graph, as explain() and profiles tell of them: what is multiplied, which kernel finishes the
-tiles, and what it costs as arithmetic on sizes. What kernels and tensors move is counted in traffic.py.
+"""The matrix products and attentions of a Graph, as explain() and profiles tell of them: what is multiplied, which
+kernel finishes the tiles, and what it costs as arithmetic on sizes. What tensors move is counted in traffic.py.
 """
 
 from __future__ import annotations
@@ -15,35 +15,41 @@ from dvm.flow.arithmetic import evaluate
 
 @dataclass(frozen=True)
 class Launched:
-    """A kernel, a product, or a product and the kernel that finishes its tiles, with the tensors in memory that it
-    reads and writes: mappings with `value`, `type` and `shape`."""
+    """A kernel, a product, a product and the kernel that finishes its tiles, or an attention, with the tensors in
+    memory that it reads and writes: mappings with `value`, `type` and `shape`."""
 
+    kind: str  # "kernel", "matmul" or "attention"
     name: str
-    kernel: int | None  # among those that the Executable explains
-    matmul: int | None
+    place: int  # among those of its kind that the Executable explains
+    kernel: int | None  # which it is, or which finishes it
     reads: Sequence[Mapping[str, Any]]
     writes: Sequence[Mapping[str, Any]]
 
 
 def launched(explained: Mapping[str, Any]) -> Iterator[Launched]:
     """What an Executable launches, in order."""
-    matmuls = explained["matmuls"]
-    numbers = {matmul["value"]: number for number, matmul in enumerate(matmuls)}
+    kernels = explained["kernels"]
+    places = {
+        (kind, found["value"]): place
+        for kind in ("matmul", "attention")
+        for place, found in enumerate(explained[f"{kind}s"])
+    }
     for kind, which in explained["steps"]:
         if kind == "kernel":
-            kernel = explained["kernels"][which]
-            yield Launched(kernel["name"], which, None, kernel["inputs"], kernel["outputs"])
-        elif kind == "matmul":
-            matmul = matmuls[numbers[which]]
-            number = matmul["epilogue"]
-            reads = [{**operand, "type": matmul["type"]} for operand in matmul["operands"]]
+            kernel = kernels[which]
+            yield Launched(kind, kernel["name"], which, which, kernel["inputs"], kernel["outputs"])
+        elif (kind, which) in places:
+            place = places[kind, which]
+            found = explained[f"{kind}s"][place]
+            number = found.get("epilogue")
+            reads = [{**operand, "type": found["type"]} for operand in found["operands"]]
             if number is None:
-                yield Launched("matmul", None, numbers[which], reads, [matmul])
+                yield Launched(kind, kind, place, None, reads, [found])
             else:
-                kernel = explained["kernels"][number]
+                kernel = kernels[number]
                 reads += [tensor for tensor in kernel["inputs"] if tensor["value"] != which]
-                name = f"matmul_{kernel['name']}"
-                yield Launched(name, number, numbers[which], reads, kernel["outputs"])
+                name = f"{kind}_{kernel['name']}"
+                yield Launched(kind, name, place, number, reads, kernel["outputs"])
 
 
 def products(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -54,12 +60,14 @@ def products(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str,
     return [_product(graph, matmul) for matmul in explained["matmuls"]]
 
 
+def attentions(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `attentions` that an Executable explains, with what products() adds; scores are never in memory."""
+    return [_attention(graph, attention) for attention in explained["attentions"]]
+
+
 def _product(graph: _core.Graph, matmul: Mapping[str, Any]) -> dict[str, Any]:
-    operands = [
-        {**operand, "name": _name(graph, operand["value"]), "type": matmul["type"]}
-        for operand in matmul["operands"]
-    ]
-    moved = [*operands] if matmul["epilogue"] is not None else [*operands, matmul]
+    operands = _operands(graph, matmul)
+    moved = operands if matmul["epilogue"] is not None else [*operands, matmul]
     depth = matmul["operands"][0]["shape"][-1]
     return {
         **matmul,
@@ -67,6 +75,27 @@ def _product(graph: _core.Graph, matmul: Mapping[str, Any]) -> dict[str, Any]:
         "flops": traffic.text(traffic.count([*matmul["shape"], depth], 2)),
         "bytes": traffic.text(traffic.of_tensors(moved)),
     }
+
+
+def _attention(graph: _core.Graph, attention: Mapping[str, Any]) -> dict[str, Any]:
+    operands = _operands(graph, attention)
+    queries, keys, values, *_ = (operand["shape"] for operand in operands)
+    scores = [*attention["shape"][:-1], keys[-2]]
+    flops = traffic.count([*scores, queries[-1]], 2)
+    flops.update(traffic.count([*scores, values[-1]], 2))
+    return {
+        **attention,
+        "operands": operands,
+        "flops": traffic.text(flops),
+        "bytes": traffic.text(traffic.of_tensors([*operands, attention])),
+    }
+
+
+def _operands(graph: _core.Graph, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**operand, "name": _name(graph, operand["value"]), "type": found["type"]}
+        for operand in found["operands"]
+    ]
 
 
 def _name(graph: _core.Graph, value: int) -> str:
@@ -79,18 +108,19 @@ def _name(graph: _core.Graph, value: int) -> str:
 def flops_of_launches(
     executable: _core.Executable, arguments: Sequence[Sequence[int] | float]
 ) -> dict[tuple[str, int], list[int]]:
-    """What the products of a call take, in their order, by the name and number with which a profile tells of their
-    launches. `arguments` are the shapes of its inputs and the values of its scalars. Nothing where sizes are not known:
-    another version than the one that explain() tells of may have run, whose launches have other names and numbers.
+    """What the products and attentions of a call take, in their order, by the name and number with which a profile
+    tells of their launches. `arguments` are the shapes of its inputs and the values of its scalars. Nothing where sizes
+    are not known. Another version than the one that explain() tells of may have run, whose launches then have other
+    names and numbers.
     """
     graph, explained = executable.graph, executable.explain()
-    told = products(graph, explained)
+    told = {"matmul": products(graph, explained), "attention": attentions(graph, explained)}
     sizes = _sizes(graph, arguments)
     found: dict[tuple[str, int], list[int]] = {}
     for launch in launched(explained):
-        if launch.matmul is None:
+        if launch.kind not in told:
             continue
-        product = told[launch.matmul]
+        product = told[launch.kind][launch.place]
         try:
             elements = [int(evaluate(str(size), sizes)) for size in product["shape"]]
             flops = int(evaluate(product["flops"], sizes))

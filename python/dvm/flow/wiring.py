@@ -1,6 +1,7 @@
-"""What flows from where to where in a Flow, as plain values for explain(): nodes are its kernels, matrix products, the
-operations of torch's, arguments and results; edges are the tensors between them. Views are no nodes: what they look at
-flows on. A product and the kernel that finishes its tiles are one node, since what is between them is never in memory.
+"""What flows from where to where in a Flow, as plain values for explain(): nodes are its kernels, matrix products,
+attentions, the operations of torch's, arguments and results; edges are the tensors between them. Views are no nodes:
+what they look at flows on. A product and the kernel that finishes its tiles are one node, since what is between them is
+never in memory.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ def wiring(
     types: Types,
     fallbacks: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`nodes`, in the order in which they run, each with its `kind` ("input", "kernel", "matmul", "torch" or "output"),
-    `name`, the `weights` that it reads and the tensors that it `makes`; and `edges` `from` one `to` another, each with
-    `tensor`, `type` and `shape`. A kernel's node has its place among the kernels in `kernel`, a product's its own among
-    the products in `matmul` and that of the kernel that finishes its tiles, if any, in `kernel`; one of torch's may
-    have its place among `fallbacks`, which list the variables that they set, in `fallback`.
+    """`nodes`, in the order in which they run, each with its `kind` ("input", "kernel", "matmul", "attention", "torch"
+    or "output"), `name`, the `weights` that it reads and the tensors that it `makes`; and `edges` `from` one `to`
+    another, each with `tensor`, `type` and `shape`. What the core runs has its place among those of its kind in
+    `place`, and in `kernel` that of the kernel which it is or which finishes its tiles, if any; one of torch's may have
+    its place among `fallbacks`, which list the variables that they set, in `fallback`.
 
     `executables` are for each of the Flow's Graphs it and what its Executable explains.
     """
@@ -63,7 +64,7 @@ class _Wiring:
         self.nodes: list[dict[str, Any]] = []
         self.edges: list[dict[str, Any]] = []
         self.sources: dict[str, Source] = {}  # by variable
-        self.kernels = self.matmuls = 0  # of the Runs so far
+        self.before = {"kernel": 0, "matmul": 0, "attention": 0}  # of the Runs so far
         self.given: dict[
             str, Source
         ] = {}  # arguments and constants that are changed, as they are by now
@@ -133,8 +134,8 @@ class _Wiring:
                 name = names.get(value, f"{step.kernel} %{value}")
                 made[value] = Source(node, name, tensor["type"], tensor["shape"])
                 self._makes(made[value])
-        self.kernels += len(facts["kernels"])
-        self.matmuls += len(facts["matmuls"])
+        for kind in self.before:
+            self.before[kind] += len(facts[f"{kind}s"])
         for value, result in zip(graph.outputs, step.results, strict=True):
             source = made.get(_written(graph, value, written))
             if source is not None:
@@ -144,11 +145,9 @@ class _Wiring:
                 self._change(target.text, self.sources[result])
 
     def _launch(self, launch: Launched, segment: str) -> int:
-        kernel = None if launch.kernel is None else self.kernels + launch.kernel
-        if launch.matmul is None:
-            return self._node("kernel", launch.name, kernel=kernel, segment=segment)
-        matmul = self.matmuls + launch.matmul
-        return self._node("matmul", launch.name, matmul=matmul, kernel=kernel, segment=segment)
+        kernel = None if launch.kernel is None else self.before["kernel"] + launch.kernel
+        place = self.before[launch.kind] + launch.place
+        return self._node(launch.kind, launch.name, place=place, kernel=kernel, segment=segment)
 
     def _update(self, step: Update) -> None:
         """A copy into a tensor, which is all of it where a variable of its own was given."""

@@ -1,6 +1,6 @@
 """The SVG of one graph: a box for each kernel with its operations inside, for each matrix product, with the kernel that
-finishes its tiles in the same box, for each operation of torch's, argument and result; a line for each tensor. Equal
-kernels share a colour, so that repeated layers are seen.
+finishes its tiles in the same box, for each attention, operation of torch's, argument and result; a line for each
+tensor. Equal kernels share a colour, so that repeated layers are seen.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class _Drawing:
             case "kernel":
                 return self._kernel_title(node["kernel"])
             case "matmul":
-                return f"matmul {self.words.product(self.graph['matmuls'][node['matmul']])}"
+                return f"matmul {self.words.product(self.graph['matmuls'][node['place']])}"
+            case "attention":
+                return f"attention {self.words.shape(self.graph['attentions'][node['place']]['shape'])}"
             case "torch":
                 return str(node["name"]).removeprefix("aten.").removesuffix(".default")
             case _:
@@ -222,13 +224,14 @@ class _Drawing:
     def _hover(self, at: int) -> str:
         node = self.nodes[at]
         kernel = None if node.get("kernel") is None else self.graph["kernels"][node["kernel"]]
-        matmul = None if node["kind"] != "matmul" else self.graph["matmuls"][node["matmul"]]
+        product = None
+        if node["kind"] in ("matmul", "attention"):
+            product = self.graph[f"{node['kind']}s"][node["place"]]
         lines = []
-        if matmul is not None:
-            lines.append(f"matmul {self.words.product(matmul)}")
-            lines.append(f"{self.words.sum(matmul['flops'])} flops")
+        if product is not None:
+            lines += [self._title(at), f"{self.words.sum(product['flops'])} flops"]
         if kernel is not None:
-            lines += ["each tile goes to"] if matmul is not None else []
+            lines += ["each tile goes to"] if product is not None else []
             lines.append(f"kernel {node['kernel']}: {' '.join(kernel['ops'])}")
             lines.append(f"over {self.words.space(kernel)}")
         if not lines:
@@ -247,7 +250,7 @@ class _Drawing:
             lines += [
                 f"{word} {tensor['tensor']} {self.words.tensor(tensor)}" for tensor in tensors
             ]
-        moved = [part["bytes"] for part in (matmul, kernel) if part is not None]
+        moved = [part["bytes"] for part in (product, kernel) if part is not None]
         if moved:
             lines.append(f"moves {self.words.sum(' + '.join(moved))} bytes")
         return "\n".join(lines)

@@ -25,6 +25,7 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
             host(graph),
             _kernels(graph, number, words),
             _matmuls(graph, number, words),
+            _attentions(graph, words),
             stages(graph),
             versions(graph, words),
             joins(graph, words),
@@ -107,6 +108,24 @@ def _matmuls(graph: Mapping[str, Any], number: int, words: Words) -> str:
     titles = ["multiplied", "product", "tiles finished by kernel", "flops", "bytes moved"]
     hint = "one that a kernel finishes is never in memory"
     return table("Matrix products", titles, rows, hint)
+
+
+def _attentions(graph: Mapping[str, Any], words: Words) -> str:
+    rows = []
+    for attention in graph["attentions"]:
+        flops = human_flops(at_sizes(attention["flops"], graph["sizes"]))
+        moved = human(at_sizes(attention["bytes"], graph["sizes"]))
+        rows.append(
+            [
+                _tensors(attention["operands"], words),
+                tag("div", code(words.tensor(attention)), class_="whole"),
+                "causal" if attention["causal"] else "",
+                _amount(attention["flops"], flops, words),
+                _amount(attention["bytes"], moved, words),
+            ]
+        )
+    titles = ["queries, keys, values, mask", "result", "", "flops", "bytes moved"]
+    return table("Attention", titles, rows, "scores are never in memory")
 
 
 def _amount(expression: str, known: str, words: Words) -> str:
