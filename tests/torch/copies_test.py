@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from dvm.bench.fusion import count
 from dvm.bench.layers import Layer
@@ -55,6 +56,38 @@ def test_results_stay_apart_from_arguments_and_from_each_other():
     given, results = compiled_equals_eager(function, X)
     places = {tensor.data_ptr() for tensor in (*given, *results)}
     assert len(places) == 5
+
+
+def test_clones_that_are_results_stay_apart():
+    def function(x):
+        made = x.exp()
+        return made, made.clone(), x.clone(), (x + 1).clone(), made.clone().view(-1)
+
+    given, results = compiled_equals_eager(function, X)
+    assert len({tensor.data_ptr() for tensor in (*given, *results)}) == 6
+
+
+def test_a_clone_is_what_an_argument_was():
+    def function(x):
+        kept = x.clone()
+        x.add_(1)
+        return kept * 2, kept.view(-1)
+
+    compiled_equals_eager(function, X)
+
+
+def test_attention_reads_heads_where_a_product_left_them():
+    def heads(x):
+        return x.view(*x.shape[:2], 2, 4).transpose(1, 2).contiguous()
+
+    def attend(x, y, z):
+        made = functional.scaled_dot_product_attention(heads(x), heads(y.exp()), heads(z))
+        return made.transpose(1, 2).contiguous().view(*x.shape[:2], 8) + 1
+
+    inputs = tuple(torch.randn(3, 5, 8) for _ in range(3))
+    with torch.inference_mode():
+        compiled_equals_eager(attend, *inputs)
+    assert not [name for name in launches(attend, *inputs) if "clone" in name]
 
 
 def test_a_copy_that_is_changed_leaves_its_source_as_it_was():

@@ -99,6 +99,11 @@ def packet_name(node: fx.Node) -> str:
     return node.target._schema.name.removeprefix("aten::")
 
 
+def attends(node: fx.Node) -> bool:
+    """Whether it is attention to keys and values, of torch's or a kernel's."""
+    return isinstance(node.target, torch._ops.OpOverload) and "attention" in packet_name(node)
+
+
 def fx_nodes(arguments: Any) -> list[fx.Node]:
     """The nodes among arguments, those in lists too."""
     found: list[fx.Node] = []

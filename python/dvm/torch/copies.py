@@ -1,6 +1,7 @@
 """Leaves out copies of whole tensors. `target.copy_(source)` has become `copy(target, source)`: what was in the target
-is overwritten, so where it has the target's shape this is the source, and whatever made the target may be dead. Parts
-of tensors and arguments are reinplace.py's, which writes into them.
+is overwritten, so where it has the target's shape this is the source, and whatever made the target may be dead. A
+clone is its operand where nobody tells them apart. Parts of tensors and arguments are reinplace.py's, which writes
+into them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from dvm.torch.aliases import is_new, lies_as, packet_name, root
+from dvm.torch.aliases import attends, is_new, lies_as, packet_name, root
 from dvm.torch.rewrite import call
 from dvm.torch.symbols import expression, is_contiguous
 
@@ -20,18 +21,33 @@ def leave_out_copies(graph: fx.Graph) -> None:
     returned = {root(result) for result in output.all_input_nodes}
     changed = {node.args[0] for node in graph.nodes if node.target is aten.copy_.default}
     for node in graph.nodes:
-        if node.target is not aten.copy.default or any(_assigns(node, u) for u in node.users):
+        if node.target not in (aten.copy.default, aten.clone.default):
             continue
-        source = node.args[1]
+        clones = node.target is aten.clone.default
+        if not clones and any(_assigns(node, user) for user in node.users):
+            continue
+        source = node.args[0 if clones else 1]
         assert isinstance(source, fx.Node)
         memory = root(source)
         if node in returned:  # results are tensors apart
             shared = not is_new(memory) or memory in returned
         else:
             shared = memory in changed or any(_changes(node, user) for user in node.users)
-        result = _read_source(graph, node, source, shared)
+        if not clones:
+            result = _read_source(graph, node, source, shared)
+        elif not shared and (lies_as(source, node) or _is_attended(node, source)):
+            node.replace_all_uses_with(source)
+            result = source
+        else:
+            continue
         if node in returned:
             returned.add(root(result))
+
+
+def _is_attended(node: fx.Node, source: fx.Node) -> bool:
+    """Whether only attention reads it, which takes rows of heads from wherever they lie."""
+    strides = source.meta["val"].stride()
+    return bool(strides) and expression(strides[-1]) == 1 and all(map(attends, node.users))
 
 
 def _assigns(node: fx.Node, user: fx.Node) -> bool:

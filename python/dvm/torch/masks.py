@@ -10,7 +10,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from dvm.torch.aliases import is_returned, packet_name
+from dvm.torch.aliases import attends, is_returned, packet_name
 from dvm.torch.aten.ranges import bounds
 from dvm.torch.aten.table import COPIES, VIEWS
 from dvm.torch.rewrite import call
@@ -33,7 +33,7 @@ def simplify_masks(graph: fx.Graph) -> None:
         if node.target in _ANDS:
             _leave_out_true(graph, node)
     for node in graph.nodes:
-        if node.target is aten.where.self and node.users and all(map(_attends, node.users)):
+        if node.target is aten.where.self and node.users and all(map(attends, node.users)):
             _broadcast_late(graph, node)
 
 
@@ -72,10 +72,6 @@ def _is_true(node: Any) -> bool:
         known = known if isinstance(number, int | torch.SymInt) else None
         return known is not None and statically_known_true(compared(*known, number))
     return packet_name(node) in _ONES and node.meta["val"].dtype == torch.bool
-
-
-def _attends(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and "attention" in packet_name(node)
 
 
 def _broadcast_late(graph: fx.Graph, node: fx.Node) -> None:
