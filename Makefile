@@ -89,6 +89,7 @@ bench: setup
 	mkdir -p build/bench
 	$(BIN)/dvm bench compile --json build/bench/compile.json
 	$(BIN)/dvm bench fusion --json build/bench/fusion.json
+	$(BIN)/dvm bench gemm --json build/bench/gemm.json
 	$(BIN)/dvm bench memory --json build/bench/memory.json
 	$(BIN)/dvm bench models --json build/bench/models.json
 	$(BIN)/dvm bench operators --json build/bench/operators.json --plot build/bench/operators.png
@@ -96,6 +97,7 @@ bench: setup
 bench-quick: setup
 	mkdir -p build/bench
 	$(BIN)/dvm bench compile --quick --json build/bench/compile-quick.json
+	$(BIN)/dvm bench gemm --quick --json build/bench/gemm-quick.json
 	$(BIN)/dvm bench models --quick --json build/bench/models-quick.json
 	$(BIN)/dvm bench operators --quick --json build/bench/operators-quick.json
 
