@@ -116,7 +116,7 @@ def test_a_real_model_of_200_random_lengths(tmp_path):
         shapes={"input_ids": {1: seq}, "attention_mask": {1: seq}},
     )
     model.save(tmp_path / "minilm.dvm")
-    loaded = dvm.load(tmp_path / "minilm.dvm")
+    loaded = dvm.load(tmp_path / "minilm.dvm", framework="torch")
     lengths = torch.randint(2, 513, (200,)).tolist()
     with record() as report, torch.inference_mode():
         for length in lengths:

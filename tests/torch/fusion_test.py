@@ -165,14 +165,8 @@ def test_an_encoder_layer_is_matrix_products_and_one_kernel_between_them():
 
     with torch.no_grad():
         account = explain(run, torch.randn(2, 5, 16))
-    names = {fallback["name"] for fallback in account.fallbacks}
-    assert names <= {
-        "aten.addmm.default",
-        "aten.linear.default",
-        "aten.mm.default",
-        "aten.bmm.default",
-        "aten._scaled_dot_product_flash_attention_for_cpu.default",
-    }
+    assert account.fallbacks == []
+    assert (len(account.matmuls), len(account.attentions)) == (4, 1)
     gelu = [kernel for kernel in account.kernels if "gelu" in kernel["ops"]]
     norms = [kernel for kernel in account.kernels if "rsqrt" in kernel["ops"]]
     assert len(gelu) == 1
