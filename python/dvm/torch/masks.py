@@ -1,5 +1,5 @@
-"""Makes masks no larger than they are: what only lets through what would pass anyway is left out of them, and a mask
-that attention reads is computed before it is broadcast over queries, not after.
+"""Makes masks no larger than they are: a condition that always holds is left out of them, or the mask out of attention;
+and a mask that attention reads is computed before it is broadcast over queries, not after.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ def simplify_masks(graph: fx.Graph) -> None:
     for node in graph.nodes:
         if node.target in _ANDS:
             _leave_out_true(graph, node)
+    for node in graph.nodes:
+        mask = node.kwargs.get("attn_mask")
+        if mask is not None and attends(node) and _adds_nothing(mask):
+            node.update_kwarg("attn_mask", None)
     for node in graph.nodes:
         if node.target is aten.where.self and node.users and all(map(attends, node.users)):
             _broadcast_late(graph, node)
@@ -72,6 +76,23 @@ def _is_true(node: Any) -> bool:
         known = known if isinstance(number, int | torch.SymInt) else None
         return known is not None and statically_known_true(compared(*known, number))
     return packet_name(node) in _ONES and node.meta["val"].dtype == torch.bool
+
+
+def _adds_nothing(mask: Any) -> bool:
+    """Whether a mask lets everything through: True everywhere, or 0 where something always holds."""
+    if not isinstance(mask, fx.Node):
+        return False
+    while mask.target in VIEWS or mask.target in COPIES:
+        mask = mask.all_input_nodes[0]
+    if mask.target is not aten.where.self:
+        return _is_true(mask)
+    condition, value, _ = mask.args
+    if isinstance(value, fx.Node) and value.target in (
+        aten.scalar_tensor.default,
+        aten.full.default,
+    ):
+        value = value.args[0 if value.target is aten.scalar_tensor.default else 1]
+    return _is_true(condition) and isinstance(value, int | float) and value == 0
 
 
 def _broadcast_late(graph: fx.Graph, node: fx.Node) -> None:
