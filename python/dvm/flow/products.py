@@ -61,7 +61,8 @@ def products(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str,
 
 
 def attentions(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The `attentions` that an Executable explains, with what products() adds; scores are never in memory."""
+    """The `attentions` that an Executable explains, with what products() adds. Scores are never in memory; those that a
+    causal attention leaves out count among its `flops`."""
     return [_attention(graph, attention) for attention in explained["attentions"]]
 
 
