@@ -1,6 +1,7 @@
 #include "cpu/stages.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cpu/parallel.h"
 
@@ -34,7 +35,7 @@ int useful_threads(const Load& load, int most) {
 
 // The part of `blocks` that lies before `share` of their work.
 std::int64_t until(double share, std::int64_t blocks) {
-  return static_cast<std::int64_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(blocks) + 0.5);
+  return std::llround(std::clamp(share, 0.0, 1.0) * static_cast<double>(blocks));
 }
 
 // Every thread takes an equal part of the work of all jobs, laid end to end.

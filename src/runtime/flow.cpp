@@ -8,7 +8,7 @@
 namespace dvm {
 namespace {
 
-const Graph& with_outputs(const Graph& graph) {
+Graph with_outputs(Graph graph) {
   if (graph.outputs().empty()) throw std::invalid_argument("[" + graph.name() + "] has no outputs");
   return graph;
 }
@@ -16,7 +16,7 @@ const Graph& with_outputs(const Graph& graph) {
 }  // namespace
 
 Flow::Flow(Graph source)
-    : graph(stitch(std::move(source))), fusion(fuse(with_outputs(graph))), binding(graph, fusion) {
+    : graph(stitch(with_outputs(std::move(source)))), fusion(fuse(graph)), binding(graph, fusion) {
   tensor_of_value.assign(graph.nodes().size(), -1);
   scalar_of_value.assign(graph.nodes().size(), -1);
   std::vector<bool> made;  // by tensor: a Kernel's or a concat, whose memory is ours to choose

@@ -163,6 +163,8 @@ void dot_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64
     case 6:
       return dot_tile<T, 6, kCols>(t, i, j, from, depth);
 #endif
+    default:
+      __builtin_unreachable();
   }
 }
 
@@ -248,6 +250,8 @@ void outer_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int
     DVM_ROWS(7)
     DVM_ROWS(8)
 #endif
+    default:
+      __builtin_unreachable();
   }
 #undef DVM_ROWS
 }
