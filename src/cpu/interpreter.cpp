@@ -11,18 +11,18 @@
 namespace dvm::cpu {
 namespace {
 
-std::uintptr_t first_address(SlotWords slot, const Launch& launch, std::uintptr_t scratch) {
-  const std::uintptr_t offset = static_cast<std::uintptr_t>(slot.offset());
-  switch (slot.kind()) {
+std::uintptr_t first_address(const Base& slot, const Launch& launch, std::uintptr_t scratch) {
+  const std::uintptr_t offset = static_cast<std::uintptr_t>(slot.offset);
+  switch (slot.kind) {
     case SlotKind::kRegister:
     case SlotKind::kKept:
       return scratch + offset;
     case SlotKind::kArgument:
-      return reinterpret_cast<std::uintptr_t>(launch.arguments[slot.index()]) + offset;
+      return reinterpret_cast<std::uintptr_t>(launch.arguments[slot.index]) + offset;
     case SlotKind::kScalar:
-      return reinterpret_cast<std::uintptr_t>(launch.scalars + slot.index());
+      return reinterpret_cast<std::uintptr_t>(launch.scalars + slot.index);
     case SlotKind::kConstant:
-      return reinterpret_cast<std::uintptr_t>(slot.words + 1);
+      return reinterpret_cast<std::uintptr_t>(&slot.offset);
     case SlotKind::kIndex:
       return offset;
   }
@@ -37,27 +37,23 @@ class Position {
   /// From the start of the walk to step `step`.
   void go_to(std::int64_t step) {
     for (int digit = walk_.digits - 1; digit >= 0; --digit) {
-      at_[digit] = step % walk_.steps[digit];
-      step /= walk_.steps[digit];
-      if (at_[digit] != 0) move(&walk_.unit[0] + offset(digit), at_[digit]);
+      at_[digit] = step % walk_.steps(digit);
+      step /= walk_.steps(digit);
+      if (at_[digit] != 0) move(walk_.unit(digit), at_[digit]);
     }
   }
 
   void advance() {
     int digit = walk_.digits - 1;
-    for (; digit > 0 && at_[digit] + 1 == walk_.steps[digit]; --digit) at_[digit] = 0;
+    for (; digit > 0 && at_[digit] + 1 == walk_.steps(digit); --digit) at_[digit] = 0;
     if (digit < 0) return;
     ++at_[digit];
-    move(&walk_.delta[0] + offset(digit), 1);
+    move(walk_.delta(digit), 1);
   }
 
-  bool is_last(int digit) const { return digit >= 0 && at_[digit] + 1 == walk_.steps[digit]; }
+  bool is_last(int digit) const { return digit >= 0 && at_[digit] + 1 == walk_.steps(digit); }
 
  private:
-  std::size_t offset(int digit) const {
-    return static_cast<std::size_t>(digit) * walk_.slots.size();
-  }
-
   void move(const std::int64_t* by, std::int64_t times) {
     for (std::size_t m = 0; m < walk_.slots.size(); ++m) {
       data_[walk_.slots[m]] += static_cast<std::uintptr_t>(by[m] * times);
@@ -91,11 +87,11 @@ class Runner {
                          (r.col_cut && block.is_last(r.col_block) ? 2u : 0u);
     for (const BoundSection& section : r.sections) {
       if (section.kind == SectionKind::kOnce && !r.ahead.empty()) {
-        run_fetching(r.steps[cut].data() + section.first, section.count);
+        run_fetching(r.steps(cut) + section.first, section.count);
       } else if (section.kind == SectionKind::kOnce) {
-        run_tile(r.steps[cut].data() + section.first, section.count);
+        run_tile(r.steps(cut) + section.first, section.count);
       } else if (r.chunks.total == 1) {
-        if (first < end) run_tile(r.steps[cut].data() + section.first, section.count);
+        if (first < end) run_tile(r.steps(cut) + section.first, section.count);
       } else {
         run_chunks(section, cut, first, end);
       }
@@ -114,7 +110,7 @@ class Runner {
       if (c != first) chunk.advance();
       const unsigned shape = cut | (r.row_cut && chunk.is_last(r.row_chunk) ? 1u : 0u) |
                              (r.col_cut && chunk.is_last(r.col_chunk) ? 2u : 0u);
-      run_tile(r.steps[shape].data() + section.first, section.count);
+      run_tile(r.steps(shape) + section.first, section.count);
     }
     for (std::size_t m = 0; m < moving; ++m) data_[r.chunks.slots[m]] = start[m];
   }
@@ -162,9 +158,8 @@ void run_blocks(const Routine& routine, const Launch& launch, std::int64_t first
   thread_local Scratch scratch;
   const std::uintptr_t memory = scratch.get(static_cast<std::size_t>(routine.scratch_bytes));
   std::uintptr_t data[kMaxSlots];
-  const ProgramWords program(routine.words);
-  for (int i = 0; i < program.slots(); ++i)
-    data[i] = first_address(program.slot(i), launch, memory);
+  std::uintptr_t* at = data;
+  for (const Base& slot : routine.slots) *at++ = first_address(slot, launch, memory);
   Runner(routine, data).run(first, end);
 }
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "cpu/held.h"
 #include "cpu/scratch.h"
 
 namespace dvm::cpu {
@@ -96,21 +97,24 @@ std::int64_t Product::cols(int cut) const {
 
 void Product::write(ProductStrides result) { result_ = std::move(result); }
 
-void Product::finish(std::vector<std::vector<Word>> words, std::vector<ProductStrides> strides,
+void Product::finish(std::span<const std::vector<Word>> words, std::vector<ProductStrides> strides,
                      const KernelTable& kernels) {
-  words_ = std::move(words);
   epilogue_ = std::move(strides);
-  routines_.resize(words_.size());
-  for (std::size_t i = 0; i < words_.size(); ++i) {
-    if (!words_[i].empty()) routines_[i].bind(words_[i], kernels);
+  std::size_t shapes = words.size();
+  while (shapes > 0 && words[shapes - 1].empty()) --shapes;
+  routines_.resize(shapes);
+  for (std::size_t i = 0; i < shapes; ++i) {
+    if (!words[i].empty()) routines_[i].bind(words[i], kernels);
   }
-  if (!words_[0].empty()) work_ += routines_[0].work * static_cast<double>(blocks_);
+  if (!words[0].empty()) work_ += routines_[0].work * static_cast<double>(blocks_);
 }
 
 std::size_t Product::bytes() const {
-  std::size_t total = sizeof(Product);
-  for (std::size_t i = 0; i < words_.size(); ++i)
-    total += words_[i].capacity() * sizeof(Word) + routines_[i].bytes();
+  std::size_t total = sizeof(Product) + held_bytes(shape_.batch) + held_bytes(shape_.a) +
+                      held_bytes(shape_.b) + held_bytes(result_) + held_bytes(epilogue_) +
+                      held_bytes(routines_);
+  for (const ProductStrides& strides : epilogue_) total += held_bytes(strides);
+  for (const Routine& routine : routines_) total += routine.bytes() - sizeof(routine);
   return total;
 }
 

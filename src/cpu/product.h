@@ -42,7 +42,7 @@ class Product final : public Tiled {
   void write(ProductStrides result);
   /// The tile goes to a Program: `words` are its forms for the tile shapes that occur (empty where one does not).
   /// Argument i of the Program is the tile where strides[i] is empty, else the next of the launch's, with those strides.
-  void finish(std::vector<std::vector<Word>> words, std::vector<ProductStrides> strides,
+  void finish(std::span<const std::vector<Word>> words, std::vector<ProductStrides> strides,
               const KernelTable& kernels);
 
   std::int64_t tile_rows() const { return tile_m_; }
@@ -69,8 +69,7 @@ class Product final : public Tiled {
   std::int64_t tile_m_ = 1, tile_n_ = 1, tiles_m_ = 0, tiles_n_ = 0;
   ProductStrides result_;
   std::vector<ProductStrides> epilogue_;
-  std::vector<std::vector<Word>> words_;
-  std::vector<Routine> routines_;  // per shape of tile; they point into words_
+  std::vector<Routine> routines_;  // per shape of tile
 };
 
 }  // namespace dvm::cpu

@@ -97,7 +97,7 @@ void ResultTensor::allocate(const OutputPlan& plan, Framework framework) {
     allocate_numpy(plan);
     return;
   }
-  const Layout& layout = plan.layout;
+  const LayoutView& layout = plan.layout;
   std::int64_t elements = layout.elements();
   dlpack::Tensor prototype{};
   prototype.device = {dlpack::kCpu, 0};
@@ -114,7 +114,7 @@ void ResultTensor::allocate(const OutputPlan& plan, Framework framework) {
 }
 
 void ResultTensor::allocate_numpy(const OutputPlan& plan) {
-  const Layout& layout = plan.layout;
+  const LayoutView& layout = plan.layout;
   const nb::object& dtype = numpy().dtype(plan.type);
   const auto tuple = [&](const std::int64_t* values) {
     nb::object result = nb::steal(PyTuple_New(layout.rank));

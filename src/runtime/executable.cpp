@@ -123,15 +123,15 @@ void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
     return static_cast<std::byte*>(base) + place.offset;
   };
   Buffer<cpu::Job, 16> jobs(plan.launches.size());
-  Buffer<void*, 64> arguments(plan.argument_count);
-  Buffer<std::uint64_t, 32> values(plan.scalar_count);
+  Buffer<void*, 64> arguments(plan.arguments.size());
+  Buffer<std::uint64_t, 32> values(plan.scalars.size());
+  std::ranges::transform(plan.arguments, arguments.data(), address);
+  std::ranges::transform(plan.scalars, values.data(), [&](int number) { return scalars[number]; });
   for (std::size_t n = 0; n < plan.launches.size(); ++n) {
     const Launch& launch = plan.launches[n];
-    void** const mine = arguments.data() + launch.first_argument;
-    std::ranges::transform(launch.arguments, mine, address);
-    std::uint64_t* const numbers = values.data() + launch.first_scalar;
-    std::ranges::transform(launch.scalars, numbers, [&](int number) { return scalars[number]; });
-    jobs[n] = {&launch.routine, launch.tiled.get(), {mine, numbers}};
+    jobs[n] = {&launch.routine,
+               launch.tiled.get(),
+               {arguments.data() + launch.first_argument, values.data() + launch.first_scalar}};
   }
   const std::span<const cpu::Job> all(jobs.data(), plan.launches.size());
   if (Profile* const profile = Profile::current(); profile != nullptr) [[unlikely]] {

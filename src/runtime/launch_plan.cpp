@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "cpu/dispatch.h"
+#include "cpu/held.h"
 #include "fuse/epilogue.h"
 #include "isa/encode.h"
 #include "runtime/attention_plan.h"
+#include "runtime/copy_kernel.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
 #include "schedule/schedule.h"
@@ -31,22 +32,6 @@ class Stopwatch {
  private:
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
-
-// Copies one tensor to another of the same sizes, for what is neither computed in place nor a view.
-Kernel copy_kernel(Type type, int rank) {
-  Kernel kernel;
-  kernel.name = "copy";
-  kernel.axes.assign(rank, -1);
-  kernel.terms.push_back({.kind = TermKind::kLoad,
-                          .type = compute(type),
-                          .mask = (AxisMask{1} << rank) - 1,
-                          .index = 0});
-  std::vector<int> dims(rank);
-  std::iota(dims.begin(), dims.end(), 0);
-  kernel.inputs.push_back({-1, type, dims});
-  kernel.outputs.push_back({-1, 0, type, dims});
-  return kernel;
-}
 
 // Of what lies in memory: an axis that is broadcast is there once.
 std::int64_t bytes_of(const Layout& layout, Type type) {
@@ -107,13 +92,27 @@ class Planner {
       OutputPlan& output = plan_.outputs[i];
       const Value value = graph().outputs()[i];
       output.type = graph().node(value).type;
-      output.layout = dense(placement_.sizes_of(value), bytes(output.type), graph().orders()[i]);
+      Layout& layout = results_.emplace_back(
+          dense(placement_.sizes_of(value), bytes(output.type), graph().orders()[i]));
       if (!results.empty()) {
-        for (int k = 0; k < output.layout.rank; ++k)
-          output.layout.strides[k] = results[i].strides[k];
+        for (int k = 0; k < layout.rank; ++k) layout.strides[k] = results[i].strides[k];
       }
-      output.dense = output.layout.contiguous(bytes(output.type));
-      placement_.place_output(i, output.layout);
+      output.dense = layout.contiguous(bytes(output.type));
+      placement_.place_output(i, layout);
+    }
+    keep_layouts();
+  }
+
+  void keep_layouts() {
+    std::size_t count = 0;
+    for (const Layout& layout : results_) count += 2 * static_cast<std::size_t>(layout.rank);
+    plan_.extents.resize(count);
+    std::int64_t* at = plan_.extents.data();
+    for (std::size_t i = 0; i < results_.size(); ++i) {
+      const Layout& layout = results_[i];
+      plan_.outputs[i].layout = {layout.rank, at, at + layout.rank};
+      at = std::copy_n(layout.sizes, layout.rank, at);
+      at = std::copy_n(layout.strides, layout.rank, at);
     }
   }
 
@@ -310,16 +309,19 @@ class Planner {
     Launch& launch = plan_.launches.emplace_back();
     launch.kernel = number;
     launch.bytes = moved;
-    launch.scalars = scalars;
-    launch.arguments.assign(reads.begin(), reads.end());
-    launch.arguments.insert(launch.arguments.end(), writes.begin(), writes.end());
-    launch.first_argument = plan_.argument_count;
-    launch.first_scalar = plan_.scalar_count;
-    plan_.argument_count += launch.arguments.size();
-    plan_.scalar_count += scalars.size();
+    begin_arguments(launch, scalars);
+    plan_.arguments.insert(plan_.arguments.end(), reads.begin(), reads.end());
+    plan_.arguments.insert(plan_.arguments.end(), writes.begin(), writes.end());
     stacking_.add(step_, false, reads, writes, tiled->work());
     launch.tiled = std::move(tiled);
     plan_.build_time.schedule_us += watch_.lap();
+  }
+
+  // Tensor arguments follow.
+  void begin_arguments(Launch& launch, const std::vector<std::int32_t>& scalars) {
+    launch.first_argument = static_cast<std::uint32_t>(plan_.arguments.size());
+    launch.first_scalar = static_cast<std::uint32_t>(plan_.scalars.size());
+    plan_.scalars.insert(plan_.scalars.end(), scalars.begin(), scalars.end());
   }
 
   // Each tensor counts once; of one that is picked from no more than one element for each position is read.
@@ -377,12 +379,7 @@ class Planner {
       Launch& launch = plan_.launches.emplace_back();
       launch.kernel = number;
       if (&stage == scheduled.stages.data()) launch.bytes = moved;
-      launch.scalars = scalars;
-      launch.arguments.reserve(stage.sources.size());
-      launch.first_argument = plan_.argument_count;
-      launch.first_scalar = plan_.scalar_count;
-      plan_.argument_count += stage.sources.size();
-      plan_.scalar_count += scalars.size();
+      begin_arguments(launch, scalars);
       reads_.clear();
       writes_.clear();
       for (const Source& source : stage.sources) {
@@ -390,13 +387,12 @@ class Planner {
                       : source.kind == Source::kOutput ? outputs[source.index]
                                                        : workspace;
         if (source.kind == Source::kWorkspace) place.offset += source.offset;
-        launch.arguments.push_back(place);
+        plan_.arguments.push_back(place);
         if (source.kind != Source::kOutput) reads_.push_back(place);
         if (source.kind != Source::kInput) writes_.push_back(place);
       }
       plan_.build_time.bind_us += watch_.lap();
-      launch.words = encode(stage.program);
-      launch.routine.bind(launch.words, *cpu::isa().kernels);
+      launch.routine.bind(encode(stage.program), *cpu::isa().kernels);
       stacking_.add(step_, &stage != scheduled.stages.data(), reads_, writes_, launch.routine.work);
       plan_.build_time.encode_us += watch_.lap();
       if (programs_ != nullptr) programs_->push_back(std::move(stage.program));
@@ -428,8 +424,7 @@ class Planner {
   void copy_outputs() {
     for (std::size_t i = 0; i < flow_.outputs.size(); ++i) {
       const PlacedTensor& from = placement_.at(flow_.outputs[i].tensor);
-      const PlacedTensor to{
-          {Place::kOutput, static_cast<std::int32_t>(i), 0}, plan_.outputs[i].layout, true};
+      const PlacedTensor to{{Place::kOutput, static_cast<std::int32_t>(i), 0}, results_[i], true};
       if (from.place.kind == to.place.kind && from.place.index == to.place.index) continue;
       copy(plan_.outputs[i].type, from, to);
     }
@@ -438,10 +433,13 @@ class Planner {
   void settle() {
     plan_.arena_bytes = placement_.assign(stacking_.overlaps());
     plan_.stages = stacking_.take_stages();
-    for (Launch& launch : plan_.launches) {
-      for (Place& place : launch.arguments) placement_.settle(place);
-    }
+    for (Place& place : plan_.arguments) placement_.settle(place);
     for (Place& place : plan_.checks) placement_.settle(place);
+    plan_.launches.shrink_to_fit();
+    plan_.stages.shrink_to_fit();
+    plan_.arguments.shrink_to_fit();
+    plan_.scalars.shrink_to_fit();
+    plan_.checks.shrink_to_fit();
   }
 
   Stopwatch watch_;
@@ -452,6 +450,7 @@ class Planner {
   std::vector<Program>* programs_;
   KernelShape shape_;
   std::vector<Place> reads_, writes_;  // of a launch
+  std::vector<Layout> results_;        // of the outputs
   LaunchPlan plan_;
   int step_ = 0;
 };
@@ -465,13 +464,13 @@ std::string launch_name(const Flow& flow, const Launch& launch) {
 }
 
 std::size_t LaunchPlan::bytes() const {
-  std::size_t total = sizeof(LaunchPlan) + outputs.capacity() * sizeof(OutputPlan) +
-                      launches.capacity() * sizeof(Launch) + stages.capacity() * sizeof(cpu::Stage);
+  using cpu::held_bytes;
+  std::size_t total = sizeof(LaunchPlan) + held_bytes(outputs) + held_bytes(launches) +
+                      held_bytes(stages) + held_bytes(arguments) + held_bytes(scalars) +
+                      held_bytes(extents) + held_bytes(checks);
   for (const Launch& launch : launches) {
-    if (launch.tiled != nullptr) total += launch.tiled->bytes();
-    total += launch.words.capacity() * sizeof(launch.words[0]) + launch.routine.bytes() -
-             sizeof(launch.routine) + launch.arguments.capacity() * sizeof(Place) +
-             launch.scalars.capacity() * sizeof(launch.scalars[0]);
+    total += launch.tiled != nullptr ? launch.tiled->bytes()
+                                     : launch.routine.bytes() - sizeof(launch.routine);
   }
   return total;
 }

@@ -20,12 +20,9 @@
 namespace dvm {
 
 struct Launch {
-  std::vector<std::uint64_t> words;   // the encoded Program
-  cpu::Routine routine;               // the same, bound to this CPU; it points into `words`
-  std::unique_ptr<cpu::Tiled> tiled;  // in place of a Program
-  std::vector<Place> arguments;       // one per tensor argument
-  std::size_t first_argument = 0, first_scalar = 0;  // among those of all launches
-  std::vector<std::int32_t> scalars;  // numbers of the Graph's scalars, one per scalar argument
+  cpu::Routine routine;
+  std::unique_ptr<cpu::Tiled> tiled;                   // in place of a Routine
+  std::uint32_t first_argument = 0, first_scalar = 0;  // in the plan's arguments and scalars
   int kernel =
       -1;  // number in the Fusion; -1 for a copy that no Kernel asked for, and a product alone
   // What the Kernel reads and writes, at the first of its launches and 0 at the others.
@@ -35,8 +32,8 @@ struct Launch {
 /// A tensor that the caller allocates before the launches.
 struct OutputPlan {
   Type type = Type::f32;
-  Layout layout;
   bool dense = true;  // contiguous as indexed
+  LayoutView layout;  // in LaunchPlan::extents
 };
 
 /// Where the time went when the plan was made.
@@ -49,13 +46,15 @@ struct BuildTime {
 
 struct LaunchPlan {
   explicit LaunchPlan(const Flow& source) : flow(&source) {}
-  LaunchPlan(LaunchPlan&&) = default;  // no copies: see Launch::routine
+  LaunchPlan(LaunchPlan&&) = default;  // no copies: see OutputPlan::layout
 
   const Flow* flow;  // what it was made of: Launch::kernel counts its Kernels
   std::vector<OutputPlan> outputs;
   std::vector<Launch> launches;
-  std::vector<cpu::Stage> stages;                    // which launches run at once
-  std::size_t argument_count = 0, scalar_count = 0;  // of all launches
+  std::vector<cpu::Stage> stages;     // which launches run at once
+  std::vector<Place> arguments;       // of all launches, one per tensor argument
+  std::vector<std::int32_t> scalars;  // the same for scalar arguments: numbers of the Graph's
+  std::vector<std::int64_t> extents;  // sizes and strides of the outputs
   std::vector<Place> checks;  // where each condition of the Graph's checks is, after the launches
   std::int64_t arena_bytes = 0;
   std::int64_t work = 0;  // elements times instructions: a rough measure of how long a call takes

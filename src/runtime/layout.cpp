@@ -4,11 +4,13 @@
 
 namespace dvm {
 
-std::int64_t Layout::elements() const {
+std::int64_t LayoutView::elements() const {
   std::int64_t count = 1;
   for (int i = 0; i < rank; ++i) count *= sizes[i];
   return count;
 }
+
+std::int64_t Layout::elements() const { return LayoutView{rank, sizes, strides}.elements(); }
 
 bool Layout::contiguous(std::int64_t element_bytes) const {
   if (elements() == 0) return true;

@@ -20,6 +20,15 @@ struct Layout {
   bool contiguous(std::int64_t element_bytes) const;
 };
 
+/// A Layout that lies elsewhere, in no more memory than its rank asks for.
+struct LayoutView {
+  int rank = 0;
+  const std::int64_t* sizes = nullptr;
+  const std::int64_t* strides = nullptr;
+
+  std::int64_t elements() const;
+};
+
 /// A layout without gaps. `order` lists the axes from the outermost in memory to the innermost; empty means as indexed.
 Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes,
              std::span<const int> order = {});

@@ -144,7 +144,7 @@ std::unique_ptr<cpu::Product> MatmulPlan::finish(const Kernel& kernel, int input
     words[cut] = encode(scheduled.stages[0].program);
     if (programs != nullptr) programs->push_back(std::move(scheduled.stages[0].program));
   }
-  product->finish(std::move(words), std::move(tensors), *cpu::isa().kernels);
+  product->finish(words, std::move(tensors), *cpu::isa().kernels);
   return product;
 }
 

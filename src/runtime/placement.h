@@ -21,6 +21,8 @@ struct Place {
   std::int32_t index =
       0;  // kInput, kOutput: number within the Graph. kArena: of the block, until settle()
   std::int64_t offset = 0;  // bytes
+
+  bool operator==(const Place&) const = default;
 };
 
 struct PlacedTensor {
