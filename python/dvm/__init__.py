@@ -20,6 +20,7 @@ from dvm._core import (
 )
 from dvm.explanation import Explanation
 from dvm.kernel import Kernel, kernel
+from dvm.plans import plan_stats, set_plan_bytes
 from dvm.profile import Profile, profile
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ __all__ = [
     "isa",
     "kernel",
     "load",
+    "plan_stats",
     "profile",
+    "set_plan_bytes",
     "set_threads",
     "threads",
 ]

@@ -202,7 +202,7 @@ class Executable:
 
     def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None = None, speculate: bool = True) -> None:
         """
-        `cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor comes in. With `speculate`
+        `cache_bytes` bounds the plans kept, besides the bound of all Executables together: see set_plan_bytes(). `like` is the type of the results where no tensor comes in. With `speculate`
         calls in which sizes happen to be equal may run fewer kernels: see `guards` in explain().
         """
 
@@ -229,7 +229,8 @@ class Executable:
     @property
     def stats(self) -> dict[str, Any]:
         """
-        Plans kept and their bytes, hits, misses, evictions, and the time the last plan took to make.
+        Plans kept and their bytes, hits, misses, evictions (also those for the sake of the process's bound), and
+        the time the last plan took to make.
         """
 
     @property
@@ -246,6 +247,18 @@ def stop_profile() -> list[dict[str, Any]]:
     Ends start_profile(): what each kernel of each call took, in the order in which they ran. Times are nanoseconds
     of the steady clock, which time.perf_counter_ns tells too; `bytes` are those read and written, once for each
     tensor; `number` is -1 for a copy.
+    """
+
+def plan_stats() -> dict[str, Any]:
+    """
+    The `executables` alive, the `plans` that they keep and their `bytes`, what `limit_bytes` allows, and all `hits`,
+    `misses` and `evictions` since the process began.
+    """
+
+def set_plan_bytes(bytes: int | None) -> None:
+    """
+    Bounds the plans of all Executables together; beyond it the ones used longest ago go. None: what the environment
+    variable DVM_PLAN_BYTES says, else 64 MiB. Raises ValueError for a negative number.
     """
 
 class KernelFunction:

@@ -10,6 +10,7 @@
 #include "python/callable.h"
 #include "python/convert.h"
 #include "python/module.h"
+#include "python/plans.h"
 #include "runtime/profile.h"
 
 namespace dvm::python {
@@ -85,20 +86,13 @@ nb::dict plan(const Callable& self, const std::vector<std::vector<std::int64_t>>
 }
 
 nb::dict statistics(const Callable& self) {
-  const CacheStatistics cache = self.executable.cache_statistics();
   const BuildTime time = self.executable.last_build_time();
   nb::dict last;
   last["bind_us"] = time.bind_us;
   last["schedule_us"] = time.schedule_us;
   last["encode_us"] = time.encode_us;
   last["total_us"] = time.total_us();
-  nb::dict dict;
-  dict["plans"] = cache.plans;
-  dict["bytes"] = cache.bytes;
-  dict["limit_bytes"] = cache.limit_bytes;
-  dict["hits"] = cache.hits;
-  dict["misses"] = cache.misses;
-  dict["evictions"] = cache.evictions;
+  nb::dict dict = plans_object(self.executable.cache_statistics());
   dict["last_build"] = last;
   return dict;
 }
@@ -273,7 +267,8 @@ void bind_executable(nb::module_& module) {
           "speculate"_a = true,
           nb::sig("def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None "
                   "= None, speculate: bool = True) -> None"),
-          "`cache_bytes` bounds the plans kept. `like` is the type of the results where no tensor "
+          "`cache_bytes` bounds the plans kept, besides the bound of all Executables together: see "
+          "set_plan_bytes(). `like` is the type of the results where no tensor "
           "comes in. With `speculate`\n"
           "calls in which sizes happen to be equal may run fewer kernels: see `guards` in "
           "explain().")
@@ -302,8 +297,9 @@ void bind_executable(nb::module_& module) {
           "clear_cache", [](Callable& self) { self.executable.clear_cache(); },
           "Forgets all plans.")
       .def_prop_ro("stats", &statistics, nb::sig("def stats(self) -> dict[str, typing.Any]"),
-                   "Plans kept and their bytes, hits, misses, evictions, and the time the last "
-                   "plan took to make.")
+                   "Plans kept and their bytes, hits, misses, evictions (also those for the sake "
+                   "of the process's bound), and\n"
+                   "the time the last plan took to make.")
       .def_prop_ro(
           "graph", [](const Callable& self) -> const Graph& { return self.executable.graph(); },
           nb::rv_policy::reference_internal);

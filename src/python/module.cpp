@@ -9,5 +9,6 @@ NB_MODULE(_core, module) {
   dvm::python::bind_program(module);
   dvm::python::bind_graph(module);
   dvm::python::bind_executable(module);
+  dvm::python::bind_plans(module);
   dvm::python::bind_kernel_function(module);
 }

@@ -52,6 +52,7 @@ def test_info(dvm_command):
     assert code == 0
     assert data["isa"] in ("avx512", "avx2", "portable")
     assert data["instructions"]["elementwise"] > 80
+    assert data["plan_bytes"] == 64 << 20
 
 
 def test_info_lists_instructions(dvm_command):

@@ -79,6 +79,25 @@ def test_errors_and_strided_results():
     assert grown < 8 << 20
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_many_executables_share_one_bound():
+    executables = [softmax(1 << 30) for _ in range(8)]
+    _core.set_plan_bytes(8 * CACHE)
+
+    def call(x):
+        for executable in executables:
+            executable(x)
+
+    try:
+        python, grown = flat(call, lambda m, n: np.ones((m, n), np.float32))
+        assert python < 64 * 1024
+        assert grown < 2 << 20
+        assert _core.plan_stats()["bytes"] <= 8 * CACHE
+        assert sum(executable.stats["evictions"] for executable in executables) > 1000
+    finally:
+        _core.set_plan_bytes(None)
+
+
 def test_executables_are_freed():
     softmax()(np.ones((2, 2), np.float32))
     before = resident_bytes()

@@ -1,0 +1,60 @@
+// The plans of all Executables together: how many bytes they may take, and what they do.
+#include "python/plans.h"
+
+#include <nanobind/stl/optional.h>
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "python/module.h"
+
+namespace nb = nanobind;
+
+namespace dvm::python {
+namespace {
+
+using nanobind::literals::operator""_a;
+
+nb::dict plan_stats() {
+  const PlanBudget::Totals totals = PlanBudget::process().totals();
+  nb::dict dict = plans_object(totals.plans);
+  dict["executables"] = totals.caches;
+  return dict;
+}
+
+void set_plan_bytes(std::optional<std::int64_t> bytes) {
+  if (bytes && *bytes < 0) {
+    throw std::invalid_argument("[set_plan_bytes] got " + std::to_string(*bytes) +
+                                ", wanted at least 0, or None");
+  }
+  PlanBudget::process().set_limit(bytes ? static_cast<std::size_t>(*bytes)
+                                        : PlanBudget::default_limit());
+}
+
+}  // namespace
+
+nb::dict plans_object(const CacheStatistics& plans) {
+  nb::dict dict;
+  dict["plans"] = plans.plans;
+  dict["bytes"] = plans.bytes;
+  dict["limit_bytes"] = plans.limit_bytes;
+  dict["hits"] = plans.hits;
+  dict["misses"] = plans.misses;
+  dict["evictions"] = plans.evictions;
+  return dict;
+}
+
+void bind_plans(nb::module_& module) {
+  module.def("plan_stats", &plan_stats, nb::sig("def plan_stats() -> dict[str, typing.Any]"),
+             "The `executables` alive, the `plans` that they keep and their `bytes`, what "
+             "`limit_bytes` allows, and all `hits`,\n"
+             "`misses` and `evictions` since the process began.");
+  module.def("set_plan_bytes", &set_plan_bytes, "bytes"_a.none(),
+             "Bounds the plans of all Executables together; beyond it the ones used longest ago "
+             "go. None: what the environment\n"
+             "variable DVM_PLAN_BYTES says, else 64 MiB. Raises ValueError for a negative number.");
+}
+
+}  // namespace dvm::python
