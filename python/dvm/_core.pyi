@@ -200,7 +200,7 @@ class Executable:
         them for several results, of the right type and shape and apart from all inputs.
         """
 
-    def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None = None, speculate: bool = True) -> None:
+    def __init__(self, graph: Graph, cache_bytes: int = 67108864, like: type | None = None, speculate: bool = True) -> None:
         """
         `cache_bytes` bounds the plans kept, besides the bound of all Executables together: see set_plan_bytes(). `like` is the type of the results where no tensor comes in. With `speculate`
         calls in which sizes happen to be equal may run fewer kernels: see `guards` in explain().

@@ -263,9 +263,9 @@ void bind_executable(nb::module_& module) {
               throw nb::type_error("[Executable] like is a type of tensors");
             new (self) Callable(graph, cache_bytes, like, speculate);
           },
-          "graph"_a, "cache_bytes"_a = std::size_t{16} << 20, "like"_a = nb::none(),
+          "graph"_a, "cache_bytes"_a = std::size_t{64} << 20, "like"_a = nb::none(),
           "speculate"_a = true,
-          nb::sig("def __init__(self, graph: Graph, cache_bytes: int = 16777216, like: type | None "
+          nb::sig("def __init__(self, graph: Graph, cache_bytes: int = 67108864, like: type | None "
                   "= None, speculate: bool = True) -> None"),
           "`cache_bytes` bounds the plans kept, besides the bound of all Executables together: see "
           "set_plan_bytes(). `like` is the type of the results where no tensor "

@@ -19,7 +19,7 @@ class Executable {
  public:
   /// Throws std::invalid_argument if the Graph has no output, or a dimension that follows from no input. `speculate`
   /// allows Versions besides the one that fits all calls.
-  explicit Executable(Graph graph, std::size_t cache_bytes = 16 << 20, bool speculate = true);
+  explicit Executable(Graph graph, std::size_t cache_bytes = 64 << 20, bool speculate = true);
   ~Executable();
 
   /// The plan for these inputs, from the cache or made now. Throws std::invalid_argument naming the input and what
