@@ -90,6 +90,10 @@ class Check:
     message: str
 
 
+# Values that a kernel reads or knows, whoever made them.
+_AT_HAND = frozenset(("constant", "scalar", "size", "iota", "matmul", "attention"))
+
+
 class Builder:
     """One Graph for a whole FX graph, with a record of how each value was made."""
 
@@ -331,9 +335,9 @@ class Builder:
         while pending:
             current = Value(self, pending.pop())
             recipe = self.recipes[current.id]
-            if self.is_tensor(current) or recipe.method in ("constant", "scalar", "size", "iota"):
+            if self.is_tensor(current) or recipe.method in _AT_HAND:
                 continue
-            if recipe.method in ("reduce", "gather", "matmul", "attention", "concat"):
+            if recipe.method in ("reduce", "gather", "concat"):
                 return None
             count += recipe.method in ("elementwise", "cast")
             if count > most:
