@@ -30,7 +30,8 @@ inline constexpr int kDotRows = 3, kDotCols = 4, kOuterRows = 6, kOuterVectors =
 inline constexpr int kDotRows = 3, kDotCols = 4, kOuterRows = 4, kOuterVectors = 2;
 #endif
 
-// Elements of k that are summed before the sums go to memory: rows of both operands of a register tile in 32 KiB.
+// Elements of k that are summed before the sums go to memory. Of dot products the columns that all rows meet then take 24
+// KiB of the first-level cache; a column of outer products streams from the second.
 inline constexpr std::int64_t kDotDepth = 1536;
 inline constexpr std::int64_t kOuterDepth = 512;
 
