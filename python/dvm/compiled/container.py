@@ -24,7 +24,7 @@ from dvm import _core
 from dvm.compiled.checksum import checksum
 
 MAGIC = b"\x89DVM\r\n\x1a\n"  # text modes and 7-bit channels would alter it
-VERSION = 2
+VERSION = 3
 ALIGNMENT = 64
 
 _HEAD = struct.Struct("<8sIIQQ64s28s")
