@@ -191,7 +191,7 @@ nb::list guards_list(Versions& versions) {
     nb::dict dict;
     dict["equal"] =
         nb::make_tuple(dim_object(base.graph.dims(), a), dim_object(base.graph.dims(), b));
-    dict["kernels"] = versions.version(GuardMask{1} << i).fusion.kernels.size();
+    dict["kernels"] = versions.kernels(GuardMask{1} << i);
     list.append(dict);
   }
   return list;

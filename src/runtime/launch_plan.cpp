@@ -203,7 +203,6 @@ class Planner {
       operands[which] = dense_copy(node.type, operands[which]);
       plan = MatmulPlan(node.type, sizes, operands[0].layout, operands[1].layout);
     }
-    plan_.work += static_cast<std::int64_t>(plan.products() / 4);
     if (step.index < 0) {
       product_alone(step.value, plan, operands);
     } else {
@@ -218,11 +217,11 @@ class Planner {
     std::vector<PlacedTensor> operands;
     for (const Value operand : node.operands) {
       operands.push_back(placement_.at(flow_.tensor_of(operand)));
-      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout))
+      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout, Type::f32))
         operands.back() = dense_copy(Type::f32, operands.back());
     }
     PlacedTensor made = result;
-    if (!contiguous_at_end(result.layout)) made = scratch_like(Type::f32, result);
+    if (!contiguous_at_end(result.layout, Type::f32)) made = scratch_like(Type::f32, result);
     std::vector<const Layout*> layouts;
     std::vector<Place> reads;
     std::int64_t moved = bytes_of(made.layout, Type::f32);
@@ -233,15 +232,14 @@ class Planner {
     }
     auto tiled = std::make_unique<cpu::Attention>(
         attention_shape(layouts, made.layout, node.number, node.axes[0] != 0), *cpu::isa().kernels);
-    plan_.work += static_cast<std::int64_t>(tiled->work());
     add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
     if (made.place.kind != result.place.kind || made.place.index != result.place.index)
       copy(Type::f32, made, result);
   }
 
-  static bool contiguous_at_end(const Layout& layout) {
+  static bool contiguous_at_end(const Layout& layout, Type type) {
     const int last = layout.rank - 1;
-    return layout.sizes[last] == 1 || layout.strides[last] == bytes(Type::f32);
+    return layout.sizes[last] == 1 || layout.strides[last] == bytes(type);
   }
 
   PlacedTensor scratch_like(Type type, const PlacedTensor& tensor) {
@@ -263,14 +261,8 @@ class Planner {
     const Type type = graph().node(value).type;
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
-    PlacedTensor made = result;
-    const int last = result.layout.rank - 1;
-    const bool in_place =
-        result.layout.sizes[last] == 1 || result.layout.strides[last] == bytes(type);
-    if (!in_place) {
-      made.layout = dense(placement_.sizes_of(value), bytes(type));
-      made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
-    }
+    const bool in_place = contiguous_at_end(result.layout, type);
+    const PlacedTensor made = in_place ? result : scratch_like(type, result);
     const Place reads[] = {operands[0].place, operands[1].place};
     add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
               bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
@@ -312,6 +304,7 @@ class Planner {
     begin_arguments(launch, scalars);
     plan_.arguments.insert(plan_.arguments.end(), reads.begin(), reads.end());
     plan_.arguments.insert(plan_.arguments.end(), writes.begin(), writes.end());
+    plan_.work += static_cast<std::int64_t>(tiled->work());
     stacking_.add(step_, false, reads, writes, tiled->work());
     launch.tiled = std::move(tiled);
     plan_.build_time.schedule_us += watch_.lap();

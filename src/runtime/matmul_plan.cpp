@@ -41,13 +41,6 @@ int MatmulPlan::operand_to_copy() const {
   return shape_.b_k == dvm::bytes(shape_.type) ? 0 : 1;
 }
 
-double MatmulPlan::products() const {
-  double products =
-      static_cast<double>(shape_.m) * static_cast<double>(shape_.n) * static_cast<double>(shape_.k);
-  for (const std::int64_t size : shape_.batch) products *= static_cast<double>(size);
-  return products;
-}
-
 // Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
 bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const {
   const bool rows = outer + 1 == shape_.batch.size();

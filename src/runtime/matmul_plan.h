@@ -31,9 +31,6 @@ class MatmulPlan {
   std::unique_ptr<cpu::Product> finish(const Kernel& kernel, int input, const KernelShape& shape,
                                        std::vector<Program>* programs);
 
-  /// Multiplications.
-  double products() const;
-
  private:
   void collapse(std::vector<cpu::ProductStrides>& tensors);
   bool merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "fuse/stitch.h"
 
 namespace dvm {
 namespace {
@@ -36,6 +39,17 @@ const Flow& Versions::version(GuardMask mask) {
   const auto known = std::ranges::find(versions_, mask, &Version::mask);
   if (known != versions_.end()) return known->flow;
   if (versions_.size() == kMostVersions) return base();
+  std::optional<Graph> graph = graph_where(mask);
+  return graph ? versions_.emplace_back(mask, std::move(*graph)).flow : base();
+}
+
+std::size_t Versions::kernels(GuardMask mask) const {
+  std::optional<Graph> graph = graph_where(mask);
+  return graph ? fuse(stitch(std::move(*graph))).kernels.size() : base().fusion.kernels.size();
+}
+
+// The base with the guards in `mask` as facts; nothing if they contradict what is known.
+std::optional<Graph> Versions::graph_where(GuardMask mask) const {
   Graph graph = base().graph;
   const std::vector<Guard>& guards = base().fusion.guards;
   for (std::size_t i = 0; i < guards.size(); ++i) {
@@ -44,17 +58,10 @@ const Flow& Versions::version(GuardMask mask) {
     try {
       graph.fact(std::move(fact));
     } catch (const std::invalid_argument&) {
-      return base();
+      return std::nullopt;
     }
   }
-  return versions_.emplace_back(mask, std::move(graph)).flow;
-}
-
-std::vector<const Versions::Version*> Versions::made() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<const Version*> all;
-  for (const Version& version : versions_) all.push_back(&version);
-  return all;
+  return graph;
 }
 
 }  // namespace dvm

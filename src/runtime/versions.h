@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -35,15 +36,16 @@ class Versions {
     GuardMask mask;
     Flow flow;
   };
-  /// Those that were made so far.
-  std::vector<const Version*> made() const;
+  /// How many Kernels there would be if the guards in `mask` held; makes no version.
+  std::size_t kernels(GuardMask mask) const;
 
  private:
   GuardMask holding(const DimValues& values) const;
+  std::optional<Graph> graph_where(GuardMask mask) const;
 
   bool speculate_;
   std::list<Version> versions_;  // only grows
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
 };
 
 }  // namespace dvm
