@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,19 @@ from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.symbols import memory_order
 
 aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The arguments of either spelling."""
+
+    q: fx.Node
+    k: fx.Node
+    v: fx.Node
+    mask: Any
+    dropout: float
+    causal: bool
+    scale: Any
 
 
 @lowers(COMPUTED, *overloads("_scaled_dot_product_flash_attention_for_cpu", "default"))
@@ -32,8 +46,8 @@ def flash_attention(
     """The attention alone; its log-sum-exp is for a backward pass, which is torch's."""
     if any(user.args[1] != 0 for user in node.users):
         raise Declined("its log-sum-exp is needed, for a backward pass")
-    result = node.meta["val"][0]
-    return (_any_heads(b, result, q, k, v, attn_mask, dropout_p, is_causal, scale),)
+    call = _Call(q, k, v, attn_mask, dropout_p, is_causal, scale)
+    return (_any_heads(b, node.meta["val"][0], call),)
 
 
 @lowers(COMPUTED, aten.scaled_dot_product_attention.default)
@@ -50,62 +64,42 @@ def attention(
     scale: Any = None,
     enable_gqa: bool = False,
 ) -> Value:
-    result = node.meta["val"]
-    return _any_heads(b, result, q, k, v, attn_mask, dropout_p, is_causal, scale)
+    call = _Call(q, k, v, attn_mask, dropout_p, is_causal, scale)
+    return _any_heads(b, node.meta["val"], call)
 
 
-def _any_heads(
-    b: Builder,
-    result: torch.Tensor,
-    q: fx.Node,
-    k: fx.Node,
-    v: fx.Node,
-    mask: Any,
-    dropout: float,
-    causal: bool,
-    scale: Any,
-) -> Value:
+def _any_heads(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     """With as many heads of keys as of queries, or fewer."""
-    shapes = [tensor.meta["val"].shape for tensor in (q, k)]
+    shapes = [tensor.meta["val"].shape for tensor in (call.q, call.k)]
     if all(len(shape) > 2 for shape in shapes) and not statically_known_true(
         shapes[0][-3] == shapes[1][-3]
     ):
-        return _grouped(b, result, q, k, v, mask, dropout, causal, scale)
+        return _grouped(b, result, call)
     order = memory_order(result.shape, result.stride()) or ()
     if order and order[-1] != len(order) - 1:
         order = ()
-    added = None if mask is None else _mask(b, mask)
-    query, factor = _scaled(b, q, dropout, scale)
-    operands = [query, _operand(b, k), _operand(b, v)]
-    return b.attention(operands, added, factor, causal, order)
+    added = None if call.mask is None else _mask(b, call.mask)
+    query, factor = _scaled(b, call)
+    operands = [query, _operand(b, call.k), _operand(b, call.v)]
+    return b.attention(operands, added, factor, call.causal, order)
 
 
-def _grouped(
-    b: Builder,
-    result: torch.Tensor,
-    q: fx.Node,
-    k: fx.Node,
-    v: fx.Node,
-    mask: Any,
-    dropout: float,
-    causal: bool,
-    scale: Any,
-) -> Value:
+def _grouped(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     """Queries of several heads share the keys of one: an axis of their own for these heads."""
-    heads, groups = q.meta["val"].shape[-3], k.meta["val"].shape[-3]
+    heads, groups = (tensor.meta["val"].shape[-3] for tensor in (call.q, call.k))
     if not isinstance(heads, int) or not isinstance(groups, int):
         raise Declined("how many heads share a key is not known")
-    query, factor = _scaled(b, q, dropout, scale)
-    key, value = _operand(b, k), _operand(b, v)
+    query, factor = _scaled(b, call)
+    key, value = _operand(b, call.k), _operand(b, call.v)
     shape = query.shape
     query = b.reshape(query, [*shape[:-3], groups, heads // groups, *shape[-2:]])
     key, value = (b.reshape(one, [*one.shape[:-2], 1, *one.shape[-2:]]) for one in (key, value))
-    added = None if mask is None else _mask(b, mask)
+    added = None if call.mask is None else _mask(b, call.mask)
     if added is not None and added.rank > 2:
         at = added.rank - 2
         split = [1, 1] if added.shape[at - 1] == 1 else [groups, heads // groups]
         added = b.reshape(added, [*added.shape[: at - 1], *split, *added.shape[at:]])
-    made = b.attention([query, key, value], added, factor, causal, ())
+    made = b.attention([query, key, value], added, factor, call.causal, ())
     return b.reshape(made, b.symbols.shape(result.shape))
 
 
@@ -124,17 +118,17 @@ def _mask(b: Builder, node: fx.Node) -> Value:
     return _operand(b, node)
 
 
-def _scaled(b: Builder, q: fx.Node, dropout: float, scale: Any) -> tuple[Value, float]:
+def _scaled(b: Builder, call: _Call) -> tuple[Value, float]:
     """The queries, and the number that the scores are multiplied by. Where that follows from a size that changes, the
     queries are multiplied."""
-    if dropout != 0:
+    if call.dropout != 0:
         raise Declined("it draws random numbers for dropout")
-    query = _operand(b, q)
-    if isinstance(scale, int | float):
-        return query, float(scale)
-    if scale is not None:
+    query = _operand(b, call.q)
+    if isinstance(call.scale, int | float):
+        return query, float(call.scale)
+    if call.scale is not None:
         raise Declined("its scale is not a constant")
-    depth = q.meta["val"].shape[-1]
+    depth = call.q.meta["val"].shape[-1]
     if isinstance(depth, int):
         return query, 1 / math.sqrt(depth) if depth else 1.0
     return query * b.op("rsqrt", b.cast(b.size(depth), "f32")), 1.0
