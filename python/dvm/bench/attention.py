@@ -1,4 +1,4 @@
-"""Attention of many heads beside torch's fused kernel on one thread. `python -m dvm.bench.attention` prints microseconds."""
+"""Attention of many heads beside torch's, one thread: `python -m dvm.bench.attention` prints microseconds of both."""
 
 from __future__ import annotations
 
