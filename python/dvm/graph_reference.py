@@ -106,7 +106,8 @@ class Evaluation:
                 sliced: Array = operands[0][(slice(None),) * axis + (picked,)]
                 return sliced
             case "matmul":
-                wide = [operand.astype(np.float64) for operand in operands]
+                exact = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
+                wide = [operand.astype(exact) for operand in operands]
                 return np.matmul(*wide).astype(dtype)
             case "attention":
                 return _attention(node, operands).astype(dtype)

@@ -34,7 +34,7 @@ struct Attention::Block {
 };
 
 Attention::Attention(AttentionShape shape, const KernelTable& kernels)
-    : shape_(std::move(shape)), matrix_(kernels.matrix_f32), kernels_(kernels.attention) {
+    : shape_(std::move(shape)), matrix_(kernels.matrix[product_of(Type::f32, Type::f32)]), kernels_(kernels.attention) {
   const std::int64_t parts = (shape_.queries + kRows - 1) / kRows;
   rows_ = parts > 0 ? (shape_.queries + parts - 1) / parts : 1;
   if (rows_ > kVector) rows_ = (rows_ + kVector - 1) / kVector * kVector;

@@ -21,10 +21,23 @@ struct MatrixTile {
 
 using MatrixKernel = void (*)(const MatrixTile& tile);
 
-/// Of one element type.
+/// Columns of b, contiguous along k, converted and turned into rows: element (k, n) at to[k * to_row + n]. Elements are of
+/// the sum's type, or groups of narrow ones in as many bytes: see matmul_native.cpp.
+struct PanelTile {
+  const void* b;
+  std::int64_t b_col;
+  void* to;
+  std::int64_t to_row;
+  std::int64_t n, k;
+};
+
+/// Of one pair of types in isa/products.def. Null is what it has not.
 struct MatrixKernels {
   MatrixKernel dot = nullptr;    // a and b contiguous along k: a_col == 1, b_row == 1
   MatrixKernel outer = nullptr;  // b contiguous along n: b_col == 1
+  void (*panel)(const PanelTile& tile) = nullptr;
+  std::int64_t panel_group = 1;           // elements along k that one of a panel holds
+  MatrixKernel outer_of_panel = nullptr;  // a contiguous along k, b a panel
 };
 
 /// Scores of a block of queries for a block of keys, on their way to shares, in the manner of a streamed softmax (Milakov

@@ -15,15 +15,21 @@ constexpr std::int64_t kMostRows = 128, kMostCols = 128;
 constexpr std::int64_t kLeastRows = 24, kLeastCols = 32;
 // As many tiles as many threads can share evenly, as long as each is worth more than sharing it costs.
 constexpr std::int64_t kWantedTiles = 16;
+// From so many rows of a tile on it pays to turn the right operand, and from so many if it must be converted too.
+constexpr std::int64_t kPanelRows = 96, kConvertedRows = 24;
+constexpr std::int64_t kPanelRowsAlongK = 512;
+// Few rows read what is contiguous along n in long stretches.
+constexpr std::int64_t kFewRows = 4, kMostColsOfFewRows = 1024;
 constexpr std::int64_t kLeastWork = 1 << 19;  // multiplications, about 10 microseconds
 
-bool dots(const ProductShape& s, std::int64_t element) {
-  const bool a = s.a_k == element || s.k <= 1, b = s.b_k == element || s.k <= 1;
+bool dots(const ProductShape& s) {
+  const ProductTypes& types = kProducts[s.types];
+  const bool a = s.a_k == bytes(types.a) || s.k <= 1, b = s.b_k == bytes(types.b) || s.k <= 1;
   return a && b;
 }
 
-bool rows_of_b(const ProductShape& s, std::int64_t element) {
-  return s.b.back() == element || s.n <= 1;
+bool rows_of_b(const ProductShape& s) {
+  return s.b.back() == bytes(kProducts[s.types].b) || s.n <= 1;
 }
 
 std::int64_t even(std::int64_t size, std::int64_t most, std::int64_t multiple) {
@@ -43,27 +49,40 @@ struct Product::At {
   int cut = 0;
 };
 
-bool Product::takes(const ProductShape& shape) {
-  const std::int64_t element = dvm::bytes(shape.type);
-  return rows_of_b(shape, element) || dots(shape, element);
+bool Product::takes(const ProductShape& shape, const KernelTable& kernels) {
+  return dots(shape) || (rows_of_b(shape) && kernels.matrix[shape.types].outer != nullptr);
 }
 
 Product::Product(ProductShape shape, const KernelTable& kernels)
-    : shape_(std::move(shape)), element_(dvm::bytes(shape_.type)) {
-  const MatrixKernels& of_type = shape_.type == Type::f64 ? kernels.matrix_f64 : kernels.matrix_f32;
-  const bool dot =
-      dots(shape_, element_) && (shape_.n < kLeastCols || !rows_of_b(shape_, element_));
-  if (!dot && !rows_of_b(shape_, element_))
+    : shape_(std::move(shape)),
+      kernels_(kernels.matrix[shape_.types]),
+      a_bytes_(dvm::bytes(kProducts[shape_.types].a)),
+      b_bytes_(dvm::bytes(kProducts[shape_.types].b)),
+      sum_bytes_(dvm::bytes(kProducts[shape_.types].sum)) {
+  if (!takes(shape_, kernels))
     throw std::logic_error("[matmul] the operands lie as no kernel takes them");
-  kernel_ = dot ? of_type.dot : of_type.outer;
-  choose_tile();
+  const bool outer = kernels_.outer != nullptr && rows_of_b(shape_);
+  const bool dot = dots(shape_) && (shape_.n < kLeastCols || !outer);
+  kernel_ = dot ? kernels_.dot : kernels_.outer;
+  choose_tile(!dot && shape_.m <= kFewRows ? kMostColsOfFewRows : kMostCols);
+  const std::int64_t least =
+      b_bytes_ == sum_bytes_ || kernels_.panel_group > 1 ? kPanelRows : kConvertedRows;
+  if (dot && kernels_.panel != nullptr && tile_m_ >= least && shape_.n >= kLeastCols)
+    panel_depth_ = std::min(kPanelRowsAlongK * kernels_.panel_group, shape_.k);
 }
 
-void Product::choose_tile() {
+// One row more than it has of elements, for corrections: see matmul_native.cpp.
+std::int64_t Product::panel_bytes() const {
+  if (panel_depth_ == 0) return 0;
+  const std::int64_t group = kernels_.panel_group;
+  return ((panel_depth_ + group - 1) / group + 1) * tile_n_ * sum_bytes_;
+}
+
+void Product::choose_tile(std::int64_t most_cols) {
   std::int64_t batch = 1;
   for (const std::int64_t size : shape_.batch) batch *= size;
   tile_m_ = even(shape_.m, kMostRows, 8);
-  tile_n_ = even(shape_.n, kMostCols, kLeastCols);
+  tile_n_ = even(shape_.n, most_cols, kLeastCols);
   const auto tiles = [&] {
     tiles_m_ = (shape_.m + tile_m_ - 1) / tile_m_;
     tiles_n_ = (shape_.n + tile_n_ - 1) / tile_n_;
@@ -125,21 +144,41 @@ std::int64_t Product::offset(const ProductStrides& strides, const At& at) const 
   return bytes + at.row * strides[batch] + at.col * strides[batch + 1];
 }
 
-void Product::compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row) const {
+void Product::compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row,
+                      void* panel) const {
   const std::size_t batch = shape_.batch.size();
   const auto* const a = static_cast<const std::byte*>(launch.arguments[0]);
   const auto* const b = static_cast<const std::byte*>(launch.arguments[1]);
-  kernel_({.a = a + offset(shape_.a, at),
-           .a_row = shape_.a[batch] / element_,
-           .a_col = shape_.a_k / element_,
-           .b = b + offset(shape_.b, at),
-           .b_row = shape_.b_k / element_,
-           .b_col = shape_.b[batch + 1] / element_,
-           .c = tile,
-           .c_row = tile_row,
-           .m = at.rows,
-           .n = at.cols,
-           .k = shape_.k});
+  MatrixTile whole{.a = a + offset(shape_.a, at),
+                   .a_row = shape_.a[batch] / a_bytes_,
+                   .a_col = shape_.a_k / a_bytes_,
+                   .b = b + offset(shape_.b, at),
+                   .b_row = shape_.b_k / b_bytes_,
+                   .b_col = shape_.b[batch + 1] / b_bytes_,
+                   .c = tile,
+                   .c_row = tile_row,
+                   .m = at.rows,
+                   .n = at.cols,
+                   .k = shape_.k};
+  if (panel_depth_ == 0) return kernel_(whole);
+  const auto* const left = static_cast<const std::byte*>(whole.a);
+  const auto* const right = static_cast<const std::byte*>(whole.b);
+  const std::int64_t columns = whole.b_col;
+  whole.b = panel;
+  whole.b_row = tile_n_;
+  whole.b_col = 1;
+  for (std::int64_t from = 0; from == 0 || from < shape_.k; from += panel_depth_) {
+    whole.k = std::min(panel_depth_, shape_.k - from);
+    kernels_.panel({.b = right + from * b_bytes_,
+                    .b_col = columns,
+                    .to = panel,
+                    .to_row = tile_n_,
+                    .n = at.cols,
+                    .k = whole.k});
+    whole.a = left + from * shape_.a_k;
+    whole.adds = from > 0;
+    kernels_.outer_of_panel(whole);
+  }
 }
 
 void Product::run_epilogue(const Launch& launch, const At& at, void* tile) const {
@@ -156,10 +195,13 @@ void Product::run_epilogue(const Launch& launch, const At& at, void* tile) const
 
 void Product::run(const Launch& launch, std::int64_t first, std::int64_t end) const {
   thread_local Scratch scratch;
-  void* const tile = epilogue_.empty()
-                         ? nullptr
-                         : reinterpret_cast<void*>(
-                               scratch.get(static_cast<std::size_t>(tile_m_ * tile_n_ * element_)));
+  const std::int64_t of_panel = panel_bytes();
+  const std::int64_t tile_bytes = epilogue_.empty() ? 0 : tile_m_ * tile_n_ * sum_bytes_;
+  auto* const panel = of_panel + tile_bytes == 0
+                          ? nullptr
+                          : reinterpret_cast<std::byte*>(
+                                scratch.get(static_cast<std::size_t>(of_panel + tile_bytes)));
+  void* const tile = panel + of_panel;
   for (std::int64_t block = first; block < end; ++block) {
     At at;
     // Tiles of one column of tiles follow each other: they read the same piece of b.
@@ -177,9 +219,9 @@ void Product::run(const Launch& launch, std::int64_t first, std::int64_t end) co
     at.cut = (at.rows < tile_m_ ? 1 : 0) | (at.cols < tile_n_ ? 2 : 0);
     if (epilogue_.empty()) {
       auto* const result = static_cast<std::byte*>(launch.arguments[2]) + offset(result_, at);
-      compute(launch, at, result, result_[shape_.batch.size()] / element_);
+      compute(launch, at, result, result_[shape_.batch.size()] / sum_bytes_, panel);
     } else {
-      compute(launch, at, tile, tile_n_);
+      compute(launch, at, tile, tile_n_, panel);
       run_epilogue(launch, at, tile);
     }
   }

@@ -12,6 +12,7 @@
 #include "cpu/matrix.h"
 #include "cpu/routine.h"
 #include "cpu/tiled.h"
+#include "isa/product.h"
 #include "isa/words.h"
 
 namespace dvm::cpu {
@@ -21,7 +22,7 @@ namespace dvm::cpu {
 using ProductStrides = std::vector<std::int64_t>;
 
 struct ProductShape {
-  Type type = Type::f32;
+  int types = product_of(Type::f32, Type::f32);  // the row of isa/products.def
   std::vector<std::int64_t> batch;
   std::int64_t m = 0, n = 0, k = 0;
   ProductStrides a, b;            // b along the rows: 0; a along the columns: 0
@@ -36,7 +37,7 @@ class Product final : public Tiled {
   Product(ProductShape shape, const KernelTable& kernels);
 
   /// Whether operands with these strides need no copy: b contiguous along the columns, or both along k.
-  static bool takes(const ProductShape& shape);
+  static bool takes(const ProductShape& shape, const KernelTable& kernels);
 
   /// The result is argument 2, with these strides; it is contiguous along the columns.
   void write(ProductStrides result);
@@ -58,14 +59,18 @@ class Product final : public Tiled {
 
  private:
   struct At;
-  void choose_tile();
-  void compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row) const;
+  void choose_tile(std::int64_t most_cols);
+  std::int64_t panel_bytes() const;
+  void compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row,
+               void* panel) const;
   void run_epilogue(const Launch& launch, const At& at, void* tile) const;
   std::int64_t offset(const ProductStrides& strides, const At& at) const;
 
   ProductShape shape_;
+  MatrixKernels kernels_;
   MatrixKernel kernel_ = nullptr;
-  std::int64_t element_ = 4;
+  std::int64_t a_bytes_ = 4, b_bytes_ = 4, sum_bytes_ = 4;  // of an element
+  std::int64_t panel_depth_ = 0;                            // 0: b is read where it lies
   std::int64_t tile_m_ = 1, tile_n_ = 1, tiles_m_ = 0, tiles_n_ = 0;
   ProductStrides result_;
   std::vector<ProductStrides> epilogue_;

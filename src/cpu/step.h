@@ -6,6 +6,7 @@
 
 #include "cpu/matrix.h"
 #include "isa/opcode.h"
+#include "isa/product.h"
 #include "isa/program.h"
 
 namespace dvm::cpu {
@@ -51,7 +52,7 @@ struct KernelTable {
   Kernel kernels[kOpcodeCount][kVariants];
   Kernel expand;
   Kernel expand_reduction;
-  MatrixKernels matrix_f32, matrix_f64;
+  MatrixKernels matrix[kProductCount];
   AttentionKernels attention;
 };
 

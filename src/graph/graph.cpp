@@ -4,6 +4,8 @@
 #include <bit>
 #include <stdexcept>
 
+#include "isa/product.h"
+
 namespace dvm {
 namespace {
 
@@ -326,11 +328,13 @@ void Graph::check(Value condition, std::string message) {
 Value Graph::matmul(Value a, Value b) {
   require(a, "matmul");
   require(b, "matmul");
-  const Type type = nodes_[a].type;
-  const std::string types =
-      std::string(info(type).text) + " and " + std::string(info(nodes_[b].type).text);
-  if (nodes_[b].type != type || (type != Type::f32 && type != Type::f64))
-    fail("matmul", "operands of the types " + types + " came, two of f32 or of f64 are wanted");
+  const int types = product_of(nodes_[a].type, nodes_[b].type);
+  if (types < 0) {
+    fail("matmul", "operands of the types " + std::string(info(nodes_[a].type).text) + " and " +
+                       std::string(info(nodes_[b].type).text) + " came, wanted are " +
+                       products_text());
+  }
+  const Type type = kProducts[types].sum;
   const std::vector<Dim> x = nodes_[a].shape, y = nodes_[b].shape;
   const std::string shapes = shape_text(dims(), x) + " and " + shape_text(dims(), y);
   if (x.size() < 2 || y.size() < 2)

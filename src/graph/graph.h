@@ -84,7 +84,8 @@ class Graph {
   Value gather(Value value, Value index, int axis);
   /// States that `condition`, one bool, holds. A call for which it does not is an error with this message.
   void check(Value condition, std::string message);
-  /// The matrix product of the last two axes of each, as NumPy's matmul of tensors with two axes or more. Of f32 or f64.
+  /// The matrix product of the last two axes of each, as NumPy's matmul of tensors with two axes or more. Types are
+  /// those of isa/products.def; the result has that of the sums.
   Value matmul(Value a, Value b);
   /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
   /// the axes before are broadcast. All are f32. If `causal`, row i sees the columns up to i. A row that sees nothing gives

@@ -198,10 +198,15 @@ class Planner {
     const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
     PlacedTensor operands[2];
     for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
-    MatmulPlan plan(node.type, sizes, operands[0].layout, operands[1].layout);
-    if (const int which = plan.operand_to_copy(); which >= 0) {
-      operands[which] = dense_copy(node.type, operands[which]);
-      plan = MatmulPlan(node.type, sizes, operands[0].layout, operands[1].layout);
+    const Type types[] = {graph().node(node.operands[0]).type, graph().node(node.operands[1]).type};
+    const auto plan_of = [&] {
+      return MatmulPlan(product_of(types[0], types[1]), sizes, operands[0].layout,
+                        operands[1].layout);
+    };
+    MatmulPlan plan = plan_of();
+    for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
+      operands[which] =
+          dense_copy(types[which], operands[which], which == 1 && plan.copies_columns());
     }
     if (step.index < 0) {
       product_alone(step.value, plan, operands);
@@ -242,19 +247,36 @@ class Planner {
     return layout.sizes[last] == 1 || layout.strides[last] == bytes(type);
   }
 
-  PlacedTensor scratch_like(Type type, const PlacedTensor& tensor) {
+  // Contiguous as indexed, or with the last two axes exchanged in memory.
+  PlacedTensor scratch_like(Type type, const PlacedTensor& tensor, bool turned = false) {
     PlacedTensor made;
     made.placed = true;
-    made.layout =
-        dense({tensor.layout.sizes, static_cast<std::size_t>(tensor.layout.rank)}, bytes(type));
+    Layout layout = tensor.layout;
+    const auto turn = [&] {
+      if (!turned) return;
+      std::swap(layout.sizes[layout.rank - 1], layout.sizes[layout.rank - 2]);
+      std::swap(layout.strides[layout.rank - 1], layout.strides[layout.rank - 2]);
+    };
+    turn();
+    layout = dense({layout.sizes, static_cast<std::size_t>(layout.rank)}, bytes(type));
+    turn();
+    made.layout = layout;
     made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
     return made;
   }
 
-  PlacedTensor dense_copy(Type type, const PlacedTensor& from) {
-    const PlacedTensor whole = scratch_like(type, from);
+  PlacedTensor dense_copy(Type type, const PlacedTensor& from, bool turned = false) {
+    const PlacedTensor whole = scratch_like(type, from, turned);
     copy(type, from, whole);
     return whole;
+  }
+
+  std::int64_t operand_bytes(Value product, const PlacedTensor* operands) const {
+    std::int64_t total = 0;
+    for (int i = 0; i < 2; ++i) {
+      total += bytes_of(operands[i].layout, graph().node(graph().node(product).operands[i]).type);
+    }
+    return total;
   }
 
   void product_alone(Value value, MatmulPlan& plan, const PlacedTensor* operands) {
@@ -265,8 +287,7 @@ class Planner {
     const PlacedTensor made = in_place ? result : scratch_like(type, result);
     const Place reads[] = {operands[0].place, operands[1].place};
     add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
-              bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
-                  bytes_of(made.layout, type));
+              operand_bytes(value, operands) + bytes_of(made.layout, type));
     if (!in_place) copy(type, made, result);
   }
 
@@ -276,8 +297,7 @@ class Planner {
     (void)fill_shape(kernel, input);
     if (writes_nothing(kernel)) return;
     std::vector<Place> reads = {operands[0].place, operands[1].place}, writes;
-    std::int64_t moved = bytes_of(operands[0].layout, graph().node(step.value).type) +
-                         bytes_of(operands[1].layout, graph().node(step.value).type);
+    std::int64_t moved = operand_bytes(step.value, operands);
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       if (static_cast<int>(i) == input) continue;
       const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));

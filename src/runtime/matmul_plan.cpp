@@ -17,10 +17,10 @@ std::int64_t stride_along(const Layout& operand, int rank, int dim) {
 
 }  // namespace
 
-MatmulPlan::MatmulPlan(Type type, std::span<const std::int64_t> sizes, const Layout& a,
+MatmulPlan::MatmulPlan(int types, std::span<const std::int64_t> sizes, const Layout& a,
                        const Layout& b)
     : rank_(static_cast<int>(sizes.size())) {
-  shape_.type = type;
+  shape_.types = types;
   shape_.batch.assign(sizes.begin(), sizes.end() - 2);
   shape_.m = sizes[sizes.size() - 2];
   shape_.n = sizes.back();
@@ -37,8 +37,14 @@ MatmulPlan::MatmulPlan(Type type, std::span<const std::int64_t> sizes, const Lay
 }
 
 int MatmulPlan::operand_to_copy() const {
-  if (cpu::Product::takes(shape_)) return -1;
-  return shape_.b_k == dvm::bytes(shape_.type) ? 0 : 1;
+  if (cpu::Product::takes(shape_, *cpu::isa().kernels)) return -1;
+  const ProductTypes& types = kProducts[shape_.types];
+  if (copies_columns()) return shape_.a_k == bytes(types.a) || shape_.k <= 1 ? 1 : 0;
+  return shape_.b_k == bytes(types.b) ? 0 : 1;
+}
+
+bool MatmulPlan::copies_columns() const {
+  return cpu::isa().kernels->matrix[shape_.types].outer == nullptr;
 }
 
 // Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
@@ -110,7 +116,7 @@ std::unique_ptr<cpu::Product> MatmulPlan::finish(const Kernel& kernel, int input
     if (std::ranges::find(row_dims_, dim_of_axis[axis]) != row_dims_.end()) row_axis = axis;
   }
   const std::size_t row = shape_.batch.size(), col = row + 1;
-  const std::int64_t element = dvm::bytes(shape_.type);
+  const std::int64_t element = bytes(kProducts[shape_.types].sum);
   KernelShape tile = shape;
   const auto lay = [&](std::vector<std::int64_t>& strides, std::int64_t rows, std::int64_t cols) {
     std::ranges::fill(strides, 0);

@@ -18,10 +18,13 @@ namespace dvm {
 class MatmulPlan {
  public:
   /// `sizes` are those of the result: batch axes, rows, columns. The operands are broadcast along the batch axes.
-  MatmulPlan(Type type, std::span<const std::int64_t> sizes, const Layout& a, const Layout& b);
+  /// `types` is a row of isa/products.def.
+  MatmulPlan(int types, std::span<const std::int64_t> sizes, const Layout& a, const Layout& b);
 
   /// Whether the operands can be read as they lie, and if not which one a dense copy of would help: 0 or 1; else -1.
   int operand_to_copy() const;
+  /// Whether a copy of the right operand must be contiguous along its rows, which are summed over.
+  bool copies_columns() const;
 
   /// The result goes to memory of this layout, which is contiguous along the columns.
   std::unique_ptr<cpu::Product> write(const Layout& result);

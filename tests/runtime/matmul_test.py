@@ -2,11 +2,21 @@
 
 import itertools
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from dvm import _core, graph_reference
 
+NUMPY = {
+    "f32": np.float32,
+    "f64": np.float64,
+    "f16": np.float16,
+    "bf16": ml_dtypes.bfloat16,
+    "i8": np.int8,
+    "u8": np.uint8,
+    "i32": np.int32,
+}
 SIZES = (0, 1, 2, 3, 5, 7, 8, 13, 16, 31, 32, 33, 65, 129)
 
 
@@ -45,6 +55,60 @@ def test_all_sizes_and_layouts(type_, layout):
         if layout == "strided":
             a, b = np.repeat(a, 2, 1)[:, ::2], np.repeat(b, 3, 1)[:, ::3]
         close(run(a, b), a, b)
+
+
+# The rows of isa/products.def.
+TYPES = [
+    "f32 f32",
+    "f64 f64",
+    "bf16 bf16",
+    "f16 f16",
+    "f32 bf16",
+    "f32 f16",
+    "f32 i8",
+    "i8 i8",
+    "u8 i8",
+]
+
+
+def elements(type_, *shape):
+    generator = np.random.default_rng(sum(shape))
+    if type_ in ("i8", "u8"):
+        limits = np.iinfo(NUMPY[type_])
+        return generator.integers(limits.min, limits.max, shape, NUMPY[type_], endpoint=True)
+    return generator.standard_normal(shape).astype(NUMPY[type_])
+
+
+@pytest.mark.parametrize("types", TYPES)
+@pytest.mark.parametrize("layout", ["rows", "columns", "left", "strided"])
+def test_narrow_types_are_converted_as_they_are_read(types, layout):
+    left, right = types.split()
+    graph = _core.Graph("narrow")
+    a, b = graph.input("a", left, ["m", "k"]), graph.input("b", right, ["k", "n"])
+    y = graph.matmul(a, b)
+    graph.output(y)
+    run = _core.Executable(graph)
+    for m, n, k in (
+        (1, 1, 1),
+        (0, 3, 2),
+        (3, 5, 0),
+        (2, 33, 7),
+        (5, 70, 33),
+        (40, 40, 131),
+        (100, 65, 600),
+    ):
+        x, w = elements(left, m, k), elements(right, k, n)
+        if layout == "columns":
+            w = np.ascontiguousarray(w.T).T
+        if layout == "left":
+            x = np.ascontiguousarray(x.T).T
+        if layout == "strided":
+            x, w = np.repeat(x, 2, 1)[:, ::2], np.repeat(w, 3, 1)[:, ::3]
+        (wanted,) = graph_reference.run(graph, [x, w])
+        came = run(x, w)
+        assert came.dtype == NUMPY[graph.type(y)]
+        bound = 8 * k * (128 if right == "i8" else 1) * 2e-7 * (graph.type(y) != "i32")
+        np.testing.assert_allclose(came, wanted, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +243,7 @@ def test_what_does_not_multiply_is_refused():
         ValueError, match=r"\[matmul\] shapes \[2, 3\] and \[4, 5\] do not multiply"
     ):
         graph.matmul(a, graph.input("b", "f32", [4, 5]))
-    with pytest.raises(ValueError, match=r"\[matmul\] operands of the types f32 and i64"):
+    with pytest.raises(ValueError, match=r"\[matmul\] operands of the types f32 and i64 came"):
         graph.matmul(a, graph.input("c", "i64", [3, 4]))
     with pytest.raises(ValueError, match=r"\[matmul\] .* two axes or more"):
         graph.matmul(a, graph.input("d", "f32", [3]))

@@ -22,6 +22,7 @@ void install_reductions(KernelTable& table);
 void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);
 void install_matrix(KernelTable& table);
+void install_matrix_native(KernelTable& table);  // after install_matrix, some of which it replaces
 void install_attention(KernelTable& table);
 
 }  // namespace dvm::cpu

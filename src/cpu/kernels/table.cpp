@@ -24,6 +24,7 @@ extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
     dvm::cpu::install_memory(*made);
     dvm::cpu::install_expand(*made);
     dvm::cpu::install_matrix(*made);
+    dvm::cpu::install_matrix_native(*made);
     dvm::cpu::install_attention(*made);
     return made;
   }();

@@ -1,0 +1,180 @@
+// Sums of outer products of columns of a with rows of b, which is contiguous along n. Each element of a is broadcast; a may
+// have any strides. Accumulators stay in registers over chunks of k.
+#pragma once
+
+#include <algorithm>
+
+#include "cpu/kernels/dot.h"
+
+namespace dvm::cpu::matmul {
+
+// Rows of a and vectors of b whose sums are in registers.
+// More than 8 rows leave g++ 12 without registers for their addresses, and it spills the sums.
+#if DVM_VECTOR_BYTES == 64
+inline constexpr int kOuterRows = 8, kOuterVectors = 2;
+#elif DVM_VECTOR_BYTES == 32
+inline constexpr int kOuterRows = 6, kOuterVectors = 2;
+#else
+inline constexpr int kOuterRows = 4, kOuterVectors = 2;
+#endif
+// A column of b streams from the second-level cache.
+inline constexpr std::int64_t kOuterDepth = 512;
+
+// `cols` columns of kVectors vectors, the last of which may be cut.
+template <class S, int kRows, int kVectors, bool kCut>
+void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_t cols,
+                std::int64_t from, std::int64_t depth) {
+  using T = typename S::Sum;
+  const auto* a = static_cast<const typename S::A*>(t.a) + i * t.a_row + from * t.a_col;
+  const auto* b = static_cast<const typename S::B*>(t.b) + j + from * t.b_row;
+  T* const c = static_cast<T*>(t.c) + i * t.c_row + j;
+  const std::int64_t last = cols - (kVectors - 1) * kWidth<T>;
+  Vector<T> sums[kRows][kVectors] = {};
+  for (std::int64_t k = 0; k < depth; ++k) {
+    Vector<T> right[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      right[v] = kCut && v == kVectors - 1 ? S::right(b + v * kWidth<T>, last)
+                                           : S::right(b + v * kWidth<T>);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const Vector<T> left = converted<T>(a[r * t.a_row]) - Vector<T>{};
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add<T>(left, right[v], sums[r][v]);
+    }
+    a += t.a_col;
+    b += t.b_row;
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      T* const at = c + r * t.c_row + v * kWidth<T>;
+      const bool cut = kCut && v == kVectors - 1;
+      if (from > 0 || t.adds) sums[r][v] += cut ? load_some(at, last) : load(at);
+      if (!cut) {
+        *reinterpret_cast<Vector<T>*>(at) = sums[r][v];
+      } else {
+        __builtin_memcpy(at, &sums[r][v], static_cast<std::size_t>(last) * sizeof(T));
+      }
+    }
+  }
+}
+
+template <class S, int kVectors, bool kCut, int kMost = kOuterRows>
+void outer_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j,
+                std::int64_t cols, std::int64_t from, std::int64_t depth) {
+  if constexpr (kMost > 1) {
+    if (rows < kMost)
+      return outer_rows<S, kVectors, kCut, kMost - 1>(t, i, rows, j, cols, from, depth);
+  }
+  return outer_tile<S, kMost, kVectors, kCut>(t, i, j, cols, from, depth);
+}
+
+// With few rows all that counts is how b comes from memory. A few of its rows at a time are read side by side from end to
+// end, while the sums are in the first-level cache.
+template <class S, int kRows, int kTogether>
+void few_rows(const MatrixTile& t, std::int64_t from, bool adds) {
+  using T = typename S::Sum;
+  const auto* const a = static_cast<const typename S::A*>(t.a) + from * t.a_col;
+  const auto* const b = static_cast<const typename S::B*>(t.b) + from * t.b_row;
+  Vector<T> left[kTogether][kRows];
+  for (int k = 0; k < kTogether; ++k) {
+    for (int r = 0; r < kRows; ++r)
+      left[k][r] = converted<T>(a[r * t.a_row + k * t.a_col]) - Vector<T>{};
+  }
+  std::int64_t j = 0;
+  for (; j + kWidth<T> <= t.n; j += kWidth<T>) {
+    T* const c = static_cast<T*>(t.c) + j;
+    Vector<T> sums[kRows] = {};
+    if (adds) {
+      for (int r = 0; r < kRows; ++r) sums[r] = load(c + r * t.c_row);
+    }
+    for (int k = 0; k < kTogether; ++k) {
+      const Vector<T> right = S::right(b + k * t.b_row + j);
+      __builtin_prefetch(b + (k + kTogether) * t.b_row + j, 0, 2);
+      for (int r = 0; r < kRows; ++r) sums[r] = multiply_add<T>(left[k][r], right, sums[r]);
+    }
+    for (int r = 0; r < kRows; ++r) *reinterpret_cast<Vector<T>*>(c + r * t.c_row) = sums[r];
+  }
+  for (; j < t.n; ++j) {
+    for (int r = 0; r < kRows; ++r) {
+      T* const c = static_cast<T*>(t.c) + r * t.c_row + j;
+      T sum = adds ? *c : T{};
+      for (int k = 0; k < kTogether; ++k)
+        sum = __builtin_fma(left[k][r][0], converted<T>(b[k * t.b_row + j]), sum);
+      *c = sum;
+    }
+  }
+}
+
+inline constexpr std::int64_t kFewRows = 4;
+
+template <class S, int kRows>
+void outer_few(const MatrixTile& t) {
+  constexpr int kTogether = kRows <= 2 ? 8 : 4;
+  std::int64_t k = 0;
+  for (; k + kTogether <= t.k; k += kTogether) few_rows<S, kRows, kTogether>(t, k, k > 0 || t.adds);
+  for (; k < t.k; ++k) few_rows<S, kRows, 1>(t, k, k > 0 || t.adds);
+}
+
+template <class S>
+void outer(const MatrixTile& t) {
+  if (t.m == 0) return;
+  if (t.m <= kFewRows && t.k > 0) {
+    switch (t.m) {
+      case 1:
+        return outer_few<S, 1>(t);
+      case 2:
+        return outer_few<S, 2>(t);
+      case 3:
+        return outer_few<S, 3>(t);
+      default:
+        return outer_few<S, 4>(t);
+    }
+  }
+  constexpr std::int64_t kWide = kWidth<typename S::Sum>, kCols = kOuterVectors * kWide;
+  const std::int64_t rows = even_block(t.m, kOuterRows);
+  for (std::int64_t from = 0; from == 0 || from < t.k; from += kOuterDepth) {
+    const std::int64_t depth = std::min(kOuterDepth, t.k - from);
+    for (std::int64_t j = 0; j < t.n; j += kCols) {
+      const std::int64_t cols = std::min(kCols, t.n - j);
+      for (std::int64_t i = 0; i < t.m; i += rows) {
+        const std::int64_t height = std::min(rows, t.m - i);
+        if (cols == kCols) {
+          outer_rows<S, kOuterVectors, false>(t, i, height, j, cols, from, depth);
+        } else if (cols > kWide) {
+          outer_rows<S, kOuterVectors, true>(t, i, height, j, cols, from, depth);
+        } else {
+          outer_rows<S, 1, true>(t, i, height, j, cols, from, depth);
+        }
+      }
+    }
+  }
+}
+
+/// For a left operand of a narrow type: a few rows are converted at a time, for all columns.
+template <class S>
+void outer_widening(const MatrixTile& t) {
+  using Sum = typename S::Sum;
+  const auto* const a = static_cast<const typename S::A*>(t.a);
+  const auto* const b = static_cast<const typename S::B*>(t.b);
+  Sum left[kOuterRows * kOuterDepth];
+  for (std::int64_t from = 0; from == 0 || from < t.k; from += kOuterDepth) {
+    const std::int64_t depth = std::min(kOuterDepth, t.k - from);
+    for (std::int64_t i = 0; i < t.m; i += kOuterRows) {
+      MatrixTile some = t;
+      some.m = std::min<std::int64_t>(kOuterRows, t.m - i);
+      some.k = depth;
+      some.adds = from > 0 || t.adds;
+      some.a = left;
+      some.a_row = kOuterDepth;
+      some.a_col = 1;
+      some.b = b + from * t.b_row;
+      some.c = static_cast<Sum*>(t.c) + i * t.c_row;
+      for (std::int64_t r = 0; r < some.m; ++r) {
+        const auto* const row = a + (i + r) * t.a_row + from * t.a_col;
+        convert_row(row, t.a_col, depth, left + r * kOuterDepth);
+      }
+      outer<Converted<Sum, typename S::B, Sum>>(some);
+    }
+  }
+}
+
+}  // namespace dvm::cpu::matmul

@@ -1,0 +1,38 @@
+// Panels: a piece of the right operand, converted and turned so that outer products can read it. Worth its time where many
+// rows meet it: then a panel stays in the second-level cache, and no lanes need be added up.
+#pragma once
+
+#include <algorithm>
+
+#include "cpu/kernels/operands.h"
+#include "cpu/kernels/transpose.h"
+
+namespace dvm::cpu::matmul {
+
+template <class B, class Sum>
+void panel(const PanelTile& t) {
+  using Bits = std::conditional_t<sizeof(Sum) == 4, std::uint32_t, std::uint64_t>;
+  constexpr std::int64_t kCols = 16, kDepth = 64;
+  constexpr std::int64_t kRow = kDepth * static_cast<std::int64_t>(sizeof(Sum));
+  const auto* const b = static_cast<const B*>(t.b);
+  for (std::int64_t k = 0; k < t.k; k += kDepth) {
+    const std::int64_t depth = std::min(kDepth, t.k - k);
+    for (std::int64_t j = 0; j < t.n; j += kCols) {
+      const std::int64_t cols = std::min(kCols, t.n - j);
+      const B* const from = b + j * t.b_col + k;
+      auto* const to = reinterpret_cast<Bits*>(static_cast<Sum*>(t.to) + k * t.to_row + j);
+      const auto to_row = t.to_row * static_cast<std::int64_t>(sizeof(Sum));
+      if constexpr (std::is_same_v<B, Sum>) {
+        transpose(to, to_row, reinterpret_cast<const Bits*>(from),
+                  t.b_col * static_cast<std::int64_t>(sizeof(Sum)), depth, cols);
+      } else {
+        Sum converted_cols[kCols * kDepth];
+        for (std::int64_t c = 0; c < cols; ++c)
+          convert_row(from + c * t.b_col, 1, depth, converted_cols + c * kDepth);
+        transpose(to, to_row, reinterpret_cast<const Bits*>(converted_cols), kRow, depth, cols);
+      }
+    }
+  }
+}
+
+}  // namespace dvm::cpu::matmul
