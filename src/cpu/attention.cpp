@@ -34,7 +34,10 @@ struct Attention::Block {
 };
 
 Attention::Attention(AttentionShape shape, const KernelTable& kernels)
-    : shape_(std::move(shape)), matrix_(kernels.matrix[product_of(Type::f32, Type::f32)]), kernels_(kernels.attention) {
+    : shape_(std::move(shape)),
+      scores_(kernels.matrix[product_of(shape_.k_type, Type::f32)]),
+      values_(kernels.matrix[product_of(Type::f32, shape_.v_type)]),
+      kernels_(kernels.attention) {
   const std::int64_t parts = (shape_.queries + kRows - 1) / kRows;
   rows_ = parts > 0 ? (shape_.queries + parts - 1) / parts : 1;
   if (rows_ > kVector) rows_ = (rows_ + kVector - 1) / kVector * kVector;
@@ -82,6 +85,7 @@ void Attention::run_block(const Launch& launch, const Block& block, float* scrat
   const std::byte* const q = at(launch, 0, offset(s.q, block) + block.row * s.q[heads]);
   const std::byte* const k = at(launch, 1, offset(s.k, block));
   const std::byte* const v = at(launch, 2, offset(s.v, block));
+  const std::int64_t bytes_of_k = dvm::bytes(s.k_type), bytes_of_v = dvm::bytes(s.v_type);
   const bool masked = !s.mask.empty();
   const std::byte* const mask =
       masked ? at(launch, 3, offset(s.mask, block) + block.row * s.mask[heads]) : nullptr;
@@ -107,7 +111,7 @@ void Attention::run_block(const Launch& launch, const Block& block, float* scrat
   for (std::int64_t from = 0; from < keys; from += kKeys) {
     const std::int64_t count = std::min(kKeys, keys - from);
     const MatrixTile products{.a = k + from * s.k[heads],
-                              .a_row = s.k[heads] / kFloat,
+                              .a_row = s.k[heads] / bytes_of_k,
                               .a_col = 1,
                               .b = turned,
                               .b_row = vectors ? rows_ : 1,
@@ -117,7 +121,7 @@ void Attention::run_block(const Launch& launch, const Block& block, float* scrat
                               .m = count,
                               .n = block.rows,
                               .k = s.depth};
-    (vectors ? matrix_.outer : matrix_.dot)(products);
+    (vectors ? scores_.outer : scores_.dot)(products);
     const auto* const added =
         reinterpret_cast<const float*>(masked ? mask + from * s.mask_col : nullptr);
     kernels_.scores({.scores = scores,
@@ -135,11 +139,11 @@ void Attention::run_block(const Launch& launch, const Block& block, float* scrat
                      .less = total + 2 * rows_,
                      .result = result,
                      .depth = s.width});
-    matrix_.outer({.a = scores,
+    values_.outer({.a = scores,
                    .a_row = 1,
                    .a_col = rows_,
                    .b = v + from * s.v[heads],
-                   .b_row = s.v[heads] / kFloat,
+                   .b_row = s.v[heads] / bytes_of_v,
                    .b_col = 1,
                    .c = result,
                    .c_row = s.width,

@@ -1,6 +1,6 @@
 // Attention: softmax(scale * q k^T + mask) v for many heads, block of rows by block of rows, without the scores ever being
 // in memory: keys are taken a block at a time, and what came before is scaled down when a larger score comes (Dao et al.,
-// "FlashAttention", 2022, section 3.1). f32.
+// "FlashAttention", 2022, section 3.1). Queries and the result are f32, keys and values may be narrower.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,10 @@ using HeadStrides = std::vector<std::int64_t>;
 struct AttentionShape {
   std::vector<std::int64_t> batch;                           // with the heads
   std::int64_t queries = 0, keys = 0, depth = 0, width = 0;  // width: of a value
-  HeadStrides q, k, v, result;                               // all contiguous along their last axis
-  HeadStrides mask;                                          // empty for none
-  std::int64_t mask_col = 0;                                 // bytes
+  Type k_type = Type::f32, v_type = Type::f32;  // those that isa/products.def multiplies with f32
+  HeadStrides q, k, v, result;                  // all contiguous along their last axis
+  HeadStrides mask;                             // empty for none
+  std::int64_t mask_col = 0;                    // bytes
   float scale = 1;
   bool causal = false;  // query i sees the keys up to i
 };
@@ -40,7 +41,7 @@ class Attention final : public Tiled {
   std::int64_t offset(const HeadStrides& strides, const Block& block) const;
 
   AttentionShape shape_;
-  MatrixKernels matrix_;
+  MatrixKernels scores_, values_;
   AttentionKernels kernels_;
   std::int64_t rows_ = 1, blocks_of_rows_ = 0;
 };

@@ -366,9 +366,11 @@ Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, dou
     require(operand, "attention");
     const Node& node = nodes_[operand];
     shapes += (shapes.empty() ? "" : ", ") + shape_text(dims(), node.shape);
-    if (node.type != Type::f32) {
-      fail("attention",
-           "an operand of type " + std::string(info(node.type).text) + " came, f32 is wanted");
+    const bool stored = operand == k || operand == v;
+    if (node.type != Type::f32 &&
+        !(stored && info(node.type).bytes == 2 && compute(node.type) == Type::f32)) {
+      fail("attention", "an operand of type " + std::string(info(node.type).text) +
+                            " came, f32 is wanted" + (stored ? ", or f16 or bf16" : ""));
     }
     if (node.shape.size() < 2)
       fail("attention", "shapes " + shapes + " came, two axes or more are wanted of each");

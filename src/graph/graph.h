@@ -88,7 +88,7 @@ class Graph {
   /// those of isa/products.def; the result has that of the sums.
   Value matmul(Value a, Value b);
   /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
-  /// the axes before are broadcast. All are f32. If `causal`, row i sees the columns up to i. A row that sees nothing gives
+  /// the axes before are broadcast. All are f32; k and v may be f16 or bf16. If `causal`, row i sees the columns up to i. A row that sees nothing gives
   /// zeros. `order` is that of the result's axes in memory.
   Value attention(Value q, Value k, Value v, std::optional<Value> mask, double scale, bool causal,
                   MemoryOrder order = {});

@@ -17,8 +17,9 @@ std::int64_t from_end(const Layout& layout, int right) { return layout.sizes[lay
 
 }  // namespace
 
-cpu::AttentionShape attention_shape(std::span<const Layout* const> operands, const Layout& result,
-                                    double scale, bool causal) {
+cpu::AttentionShape attention_shape(std::span<const Layout* const> operands,
+                                    std::span<const Type> types, const Layout& result, double scale,
+                                    bool causal) {
   const Layout &q = *operands[0], &k = *operands[1], &v = *operands[2];
   cpu::AttentionShape shape;
   shape.batch.assign(result.sizes, result.sizes + result.rank - 2);
@@ -26,6 +27,8 @@ cpu::AttentionShape attention_shape(std::span<const Layout* const> operands, con
   shape.keys = from_end(k, 2);
   shape.depth = from_end(q, 1);
   shape.width = from_end(v, 1);
+  shape.k_type = types[1];
+  shape.v_type = types[2];
   shape.q = head_strides(q, result.rank);
   shape.k = head_strides(k, result.rank);
   shape.v = head_strides(v, result.rank);

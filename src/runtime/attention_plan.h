@@ -10,7 +10,8 @@ namespace dvm {
 
 /// `operands` are queries, keys, values and perhaps a mask, broadcast along the batch axes of `result`; all but the mask are
 /// contiguous along their last axis.
-cpu::AttentionShape attention_shape(std::span<const Layout* const> operands, const Layout& result,
-                                    double scale, bool causal);
+cpu::AttentionShape attention_shape(std::span<const Layout* const> operands,
+                                    std::span<const Type> types, const Layout& result, double scale,
+                                    bool causal);
 
 }  // namespace dvm

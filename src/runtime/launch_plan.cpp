@@ -220,23 +220,26 @@ class Planner {
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
     std::vector<PlacedTensor> operands;
+    std::vector<Type> types;
     for (const Value operand : node.operands) {
       operands.push_back(placement_.at(flow_.tensor_of(operand)));
-      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout, Type::f32))
-        operands.back() = dense_copy(Type::f32, operands.back());
+      types.push_back(graph().node(operand).type);
+      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout, types.back()))
+        operands.back() = dense_copy(types.back(), operands.back());
     }
     PlacedTensor made = result;
     if (!contiguous_at_end(result.layout, Type::f32)) made = scratch_like(Type::f32, result);
     std::vector<const Layout*> layouts;
     std::vector<Place> reads;
     std::int64_t moved = bytes_of(made.layout, Type::f32);
-    for (const PlacedTensor& operand : operands) {
-      layouts.push_back(&operand.layout);
-      reads.push_back(operand.place);
-      moved += bytes_of(operand.layout, Type::f32);
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      layouts.push_back(&operands[i].layout);
+      reads.push_back(operands[i].place);
+      moved += bytes_of(operands[i].layout, types[i]);
     }
     auto tiled = std::make_unique<cpu::Attention>(
-        attention_shape(layouts, made.layout, node.number, node.axes[0] != 0), *cpu::isa().kernels);
+        attention_shape(layouts, types, made.layout, node.number, node.axes[0] != 0),
+        *cpu::isa().kernels);
     add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
     if (made.place.kind != result.place.kind || made.place.index != result.place.index)
       copy(Type::f32, made, result);

@@ -1,5 +1,6 @@
 """Attention without its scores in memory: any lengths, masks, layouts and broadcasts."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -23,11 +24,11 @@ def random(*shape):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def attention(mask=None, causal=False, order=(), kv_heads="h"):
+def attention(mask=None, causal=False, order=(), kv_heads="h", stored="f32"):
     graph = _core.Graph("attention")
     q = graph.input("q", "f32", ["b", "h", "m", "d"])
-    k = graph.input("k", "f32", ["b", kv_heads, "n", "d"])
-    v = graph.input("v", "f32", ["b", kv_heads, "n", "e"])
+    k = graph.input("k", stored, ["b", kv_heads, "n", "d"])
+    v = graph.input("v", stored, ["b", kv_heads, "n", "e"])
     added = None if mask is None else graph.input("mask", "f32", mask)
     graph.output(graph.attention(q, k, v, added, scale=0.25, causal=causal, order=order))
     return graph
@@ -47,6 +48,17 @@ def test_all_lengths(causal, depth):
     graph = attention(causal=causal)
     for m, n in LENGTHS:
         check(graph, random(2, 3, m, depth), random(2, 3, n, depth), random(2, 3, n, depth + 3))
+
+
+@pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16])
+def test_keys_and_values_of_half_the_bytes_are_read_as_they_lie(stored):
+    graph = attention(stored="f16" if stored is np.float16 else "bf16")
+    for m, n in LENGTHS:
+        k, v = random(2, 3, n, 16).astype(stored), random(2, 3, n, 19).astype(stored)
+        check(graph, random(2, 3, m, 16), k, v)
+    k, v = (random(2, 40, 3, 16).astype(stored).transpose(0, 2, 1, 3) for _ in range(2))
+    check(graph, random(2, 3, 40, 16), k, v)
+    check(graph, random(2, 3, 40, 16), k[..., ::-1], v)
 
 
 @pytest.mark.parametrize("mask", [["b", 1, 1, "n"], ["m", "n"], ["b", "h", "m", "n"], ["m", 1]])

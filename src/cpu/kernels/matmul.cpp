@@ -35,6 +35,8 @@ void install_matrix(KernelTable& table) {
   of(Type::f16, Type::f16) = kWidening<float16, float16, float>;
   of(Type::f32, Type::bf16) = kBoth<float, bfloat16, float>;
   of(Type::f32, Type::f16) = kBoth<float, float16, float>;
+  of(Type::bf16, Type::f32) = kWidening<bfloat16, float, float>;
+  of(Type::f16, Type::f32) = kWidening<float16, float, float>;
   of(Type::f32, Type::i8) = kBoth<float, std::int8_t, float>;
   // Integers are multiplied along k alone: other operands are copied.
   of(Type::i8, Type::i8) = kBytes<std::int8_t>;

@@ -103,8 +103,12 @@ def _grouped(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     return b.reshape(made, b.symbols.shape(result.shape))
 
 
+_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
 def _operand(b: Builder, node: fx.Node) -> Value:
-    if node.meta["val"].dtype != torch.float32:
+    """Keys and values are read as they lie, converted on the way."""
+    if node.meta["val"].dtype not in _TYPES:
         raise Declined(f"the core attends to no {node.meta['val'].dtype}")
     return b.value(node)
 
@@ -115,7 +119,7 @@ def _mask(b: Builder, node: fx.Node) -> Value:
     if value.type == "bool":
         zero = b.constant(0.0, "f32")
         return b.select(value, zero, -math.inf)
-    return _operand(b, node)
+    return b.cast(_operand(b, node), "f32")
 
 
 def _scaled(b: Builder, call: _Call) -> tuple[Value, float]:
@@ -123,7 +127,7 @@ def _scaled(b: Builder, call: _Call) -> tuple[Value, float]:
     queries are multiplied."""
     if call.dropout != 0:
         raise Declined("it draws random numbers for dropout")
-    query = _operand(b, call.q)
+    query = b.cast(_operand(b, call.q), "f32")
     if isinstance(call.scale, int | float):
         return query, float(call.scale)
     if call.scale is not None:

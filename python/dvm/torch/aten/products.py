@@ -12,7 +12,7 @@ from dvm.torch.builder import Builder, Declined, Value
 
 aten = torch.ops.aten
 
-_TYPES = (torch.float32, torch.float64)
+_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 def _operands(b: Builder, *nodes: fx.Node) -> list[Value]:
@@ -20,6 +20,12 @@ def _operands(b: Builder, *nodes: fx.Node) -> list[Value]:
         if node.meta["val"].dtype not in _TYPES:
             raise Declined(f"the core multiplies no matrices of {node.meta['val'].dtype}")
     return [b.value(node) for node in nodes]
+
+
+def _plus(b: Builder, result: Value, term: fx.Node, factor: Any = 1) -> Value:
+    """The sum is in the type of the product, which is wider than that of its operands."""
+    added = b.cast(b.value(term), result.type)
+    return result + (added if factor == 1 else added * factor)
 
 
 @lowers(COMPUTED, aten.mm.default, aten.bmm.default)
@@ -35,7 +41,7 @@ def linear(b: Builder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: Any = N
         result = b.reshape(result, result.shape[1:])
     else:
         result = b.matmul(rows, b.permute(columns, [1, 0]))
-    return result if bias is None else result + b.value(bias)
+    return result if bias is None else _plus(b, result, bias)
 
 
 @lowers(COMPUTED, aten.addmm.default, aten.baddbmm.default)
@@ -55,8 +61,15 @@ def product_added_to(
         result = result * alpha
     if beta == 0:
         return result
-    (term,) = _operands(b, added)
-    return result + (term if beta == 1 else term * beta)
+    return _plus(b, result, added, beta)
+
+
+@lowers(COMPUTED, aten._int_mm.default)
+def product_of_bytes(b: Builder, node: fx.Node, x: fx.Node, y: fx.Node) -> Value:
+    types = [operand.meta["val"].dtype for operand in (x, y)]
+    if types[0] not in (torch.int8, torch.uint8) or types[1] != torch.int8:
+        raise Declined(f"the core multiplies no {types[0]} with {types[1]}")
+    return b.matmul(b.value(x), b.value(y))
 
 
 @lowers(COMPUTED, aten.mv.default)
