@@ -105,6 +105,9 @@ class Evaluation:
                 picked = slice(start, start + shape[axis] * step, step)
                 sliced: Array = operands[0][(slice(None),) * axis + (picked,)]
                 return sliced
+            case "matmul" if "axes" in node:
+                a, b, scales = (operand.astype(np.float64) for operand in operands)
+                return np.matmul(a, _unpacked(b, scales, node["axes"][0])).astype(dtype)
             case "matmul":
                 exact = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
                 wide = [operand.astype(exact) for operand in operands]
@@ -169,6 +172,16 @@ def _wrapped(array: Array, dtype: str) -> Array:
         and element_types.kind(dtype) is element_types.Kind.INTEGER
     )
     return _loaded(_stored(array, dtype), dtype) if narrow else array
+
+
+def _unpacked(b: Array, scales: Array, bits: int) -> Array:
+    """The weights that integers of 8 or 4 bits stand for, [..., k, n]."""
+    if bits == 4:
+        low, high = b % 16, b // 16
+        pairs = np.stack([low, high], -2) - 8  # [..., k / 2, 2, n]
+        b = pairs.reshape(*b.shape[:-2], 2 * b.shape[-2], b.shape[-1])
+    groups = max(scales.shape[-2], 1)
+    return b * np.repeat(scales, b.shape[-2] // groups, -2)
 
 
 def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:

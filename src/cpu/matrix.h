@@ -7,6 +7,13 @@
 
 namespace dvm::cpu {
 
+/// Scales of a right operand of few bits: that of element (k, n) is at[k / group * row + n * col].
+struct Scales {
+  const float* at = nullptr;
+  std::int64_t row = 0, col = 0;
+  std::int64_t group = 1;
+};
+
 /// c[m x n] = a[m x k] * b[k x n], added to what is there if `adds`. Strides are in elements; c is contiguous along n.
 struct MatrixTile {
   const void* a;
@@ -17,18 +24,22 @@ struct MatrixTile {
   std::int64_t c_row;
   std::int64_t m, n, k;
   bool adds = false;
+  Scales scales = {};
 };
 
 using MatrixKernel = void (*)(const MatrixTile& tile);
 
-/// Columns of b, contiguous along k, converted and turned into rows: element (k, n) at to[k * to_row + n]. Elements are of
+/// Columns of b, contiguous along k, from element `from` on, converted and turned into rows: element (from + k, n) at
+/// to[k * to_row + n]. Elements are of
 /// the sum's type, or groups of narrow ones in as many bytes: see matmul_native.cpp.
 struct PanelTile {
   const void* b;
   std::int64_t b_col;
+  std::int64_t from;
   void* to;
   std::int64_t to_row;
   std::int64_t n, k;
+  Scales scales = {};
 };
 
 /// Of one pair of types in isa/products.def. Null is what it has not.

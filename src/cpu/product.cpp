@@ -20,6 +20,7 @@ constexpr std::int64_t kPanelRows = 96, kConvertedRows = 24;
 constexpr std::int64_t kPanelRowsAlongK = 512;
 // Few rows read what is contiguous along n in long stretches.
 constexpr std::int64_t kFewRows = 4, kMostColsOfFewRows = 1024;
+constexpr std::int64_t kFloat = sizeof(float);
 constexpr std::int64_t kLeastWork = 1 << 19;  // multiplications, about 10 microseconds
 
 bool dots(const ProductShape& s) {
@@ -50,12 +51,17 @@ struct Product::At {
 };
 
 bool Product::takes(const ProductShape& shape, const KernelTable& kernels) {
-  return dots(shape) || (rows_of_b(shape) && kernels.matrix[shape.types].outer != nullptr);
+  return dots(shape) || (rows_of_b(shape) && kernels_of(shape, kernels).outer != nullptr);
+}
+
+const MatrixKernels& Product::kernels_of(const ProductShape& shape, const KernelTable& kernels) {
+  if (shape.bits == 0) return kernels.matrix[shape.types];
+  return shape.bits == 8 ? kernels.scaled_bytes : kernels.scaled_halves;
 }
 
 Product::Product(ProductShape shape, const KernelTable& kernels)
     : shape_(std::move(shape)),
-      kernels_(kernels.matrix[shape_.types]),
+      kernels_(kernels_of(shape_, kernels)),
       a_bytes_(dvm::bytes(kProducts[shape_.types].a)),
       b_bytes_(dvm::bytes(kProducts[shape_.types].b)),
       sum_bytes_(dvm::bytes(kProducts[shape_.types].sum)) {
@@ -65,8 +71,9 @@ Product::Product(ProductShape shape, const KernelTable& kernels)
   const bool dot = dots(shape_) && (shape_.n < kLeastCols || !outer);
   kernel_ = dot ? kernels_.dot : kernels_.outer;
   choose_tile(!dot && shape_.m <= kFewRows ? kMostColsOfFewRows : kMostCols);
-  const std::int64_t least =
-      b_bytes_ == sum_bytes_ || kernels_.panel_group > 1 ? kPanelRows : kConvertedRows;
+  const std::int64_t least = b_bytes_ == sum_bytes_ || shape_.bits != 0 || kernels_.panel_group > 1
+                                 ? kPanelRows
+                                 : kConvertedRows;
   if (dot && kernels_.panel != nullptr && tile_m_ >= least && shape_.n >= kLeastCols)
     panel_depth_ = std::min(kPanelRowsAlongK * kernels_.panel_group, shape_.k);
 }
@@ -130,8 +137,8 @@ void Product::finish(std::span<const std::vector<Word>> words, std::vector<Produ
 
 std::size_t Product::bytes() const {
   std::size_t total = sizeof(Product) + held_bytes(shape_.batch) + held_bytes(shape_.a) +
-                      held_bytes(shape_.b) + held_bytes(result_) + held_bytes(epilogue_) +
-                      held_bytes(routines_);
+                      held_bytes(shape_.scales) + held_bytes(shape_.b) + held_bytes(result_) +
+                      held_bytes(epilogue_) + held_bytes(routines_);
   for (const ProductStrides& strides : epilogue_) total += held_bytes(strides);
   for (const Routine& routine : routines_) total += routine.bytes() - sizeof(routine);
   return total;
@@ -160,21 +167,30 @@ void Product::compute(const Launch& launch, const At& at, void* tile, std::int64
                    .m = at.rows,
                    .n = at.cols,
                    .k = shape_.k};
+  if (shape_.bits != 0) {
+    const auto* const scales = static_cast<const std::byte*>(launch.arguments[2]);
+    whole.scales = {.at = reinterpret_cast<const float*>(scales + offset(shape_.scales, at)),
+                    .row = shape_.scales_k / kFloat,
+                    .col = shape_.scales[batch + 1] / kFloat,
+                    .group = shape_.k / shape_.groups};
+  }
   if (panel_depth_ == 0) return kernel_(whole);
   const auto* const left = static_cast<const std::byte*>(whole.a);
-  const auto* const right = static_cast<const std::byte*>(whole.b);
+  const void* const right = whole.b;
   const std::int64_t columns = whole.b_col;
   whole.b = panel;
   whole.b_row = tile_n_;
   whole.b_col = 1;
   for (std::int64_t from = 0; from == 0 || from < shape_.k; from += panel_depth_) {
     whole.k = std::min(panel_depth_, shape_.k - from);
-    kernels_.panel({.b = right + from * b_bytes_,
+    kernels_.panel({.b = right,
                     .b_col = columns,
+                    .from = from,
                     .to = panel,
                     .to_row = tile_n_,
                     .n = at.cols,
-                    .k = whole.k});
+                    .k = whole.k,
+                    .scales = whole.scales});
     whole.a = left + from * shape_.a_k;
     whole.adds = from > 0;
     kernels_.outer_of_panel(whole);
@@ -183,7 +199,7 @@ void Product::compute(const Launch& launch, const At& at, void* tile, std::int64
 
 void Product::run_epilogue(const Launch& launch, const At& at, void* tile) const {
   void* arguments[kMaxSlots];
-  int next = 2;
+  int next = operands();
   for (std::size_t i = 0; i < epilogue_.size(); ++i) {
     arguments[i] = epilogue_[i].empty() ? tile
                                         : static_cast<std::byte*>(launch.arguments[next++]) +
@@ -218,7 +234,8 @@ void Product::run(const Launch& launch, std::int64_t first, std::int64_t end) co
     at.cols = std::min(tile_n_, shape_.n - at.col);
     at.cut = (at.rows < tile_m_ ? 1 : 0) | (at.cols < tile_n_ ? 2 : 0);
     if (epilogue_.empty()) {
-      auto* const result = static_cast<std::byte*>(launch.arguments[2]) + offset(result_, at);
+      auto* const result =
+          static_cast<std::byte*>(launch.arguments[operands()]) + offset(result_, at);
       compute(launch, at, result, result_[shape_.batch.size()] / sum_bytes_, panel);
     } else {
       compute(launch, at, tile, tile_n_, panel);

@@ -25,8 +25,14 @@ struct ProductShape {
   int types = product_of(Type::f32, Type::f32);  // the row of isa/products.def
   std::vector<std::int64_t> batch;
   std::int64_t m = 0, n = 0, k = 0;
-  ProductStrides a, b;            // b along the rows: 0; a along the columns: 0
-  std::int64_t a_k = 0, b_k = 0;  // bytes along k
+  ProductStrides a, b;  // b along the rows: 0; a along the columns: 0
+  std::int64_t a_k = 0,
+               b_k = 0;  // bytes along k, of b those from one byte's elements to the next's
+  // Of weights of 8 or 4 bits, which are f32 with i8 in isa/products.def: 0 for other products.
+  int bits = 0;
+  ProductStrides scales;
+  std::int64_t scales_k = 0;  // bytes from one group's to the next's
+  std::int64_t groups = 1;
 };
 
 class Product final : public Tiled {
@@ -38,6 +44,8 @@ class Product final : public Tiled {
 
   /// Whether operands with these strides need no copy: b contiguous along the columns, or both along k.
   static bool takes(const ProductShape& shape, const KernelTable& kernels);
+  /// The kernels for its types.
+  static const MatrixKernels& kernels_of(const ProductShape& shape, const KernelTable& kernels);
 
   /// The result is argument 2, with these strides; it is contiguous along the columns.
   void write(ProductStrides result);
@@ -52,7 +60,8 @@ class Product final : public Tiled {
   std::int64_t rows(int cut) const;
   std::int64_t cols(int cut) const;
 
-  /// Blocks are tiles. Arguments of the launch: a, b, then the result or the epilogue's.
+  /// Blocks are tiles. Arguments of the launch: a, b, scales if there are any, then the result or the
+  /// epilogue's.
   void run(const Launch& launch, std::int64_t first, std::int64_t end) const override;
   const char* name() const override { return "matmul"; }
   std::size_t bytes() const override;
@@ -61,6 +70,7 @@ class Product final : public Tiled {
   struct At;
   void choose_tile(std::int64_t most_cols);
   std::int64_t panel_bytes() const;
+  int operands() const { return shape_.bits == 0 ? 2 : 3; }
   void compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row,
                void* panel) const;
   void run_epilogue(const Launch& launch, const At& at, void* tile) const;

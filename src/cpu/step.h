@@ -53,6 +53,7 @@ struct KernelTable {
   Kernel expand;
   Kernel expand_reduction;
   MatrixKernels matrix[kProductCount];
+  MatrixKernels scaled_bytes, scaled_halves;  // of f32 with weights of 8 and of 4 bits
   AttentionKernels attention;
 };
 

@@ -142,9 +142,13 @@ class Rewriting {
         return made_.attention(operands[0], operands[1], operands[2], mask, node.number,
                                node.axes[0] != 0, {node.axes.begin() + 1, node.axes.end()});
       }
-      case NodeKind::kMatmul:
-        return made_.matmul(reshaped(now_[first], graph_.node(first).shape),
-                            reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape));
+      case NodeKind::kMatmul: {
+        std::vector<Value> operands;
+        for (const Value operand : node.operands)
+          operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
+        if (operands.size() == 2) return made_.matmul(operands[0], operands[1]);
+        return made_.matmul_scaled(operands[0], operands[1], operands[2], bits_of(node));
+      }
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

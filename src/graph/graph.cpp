@@ -335,7 +335,47 @@ Value Graph::matmul(Value a, Value b) {
                        products_text());
   }
   const Type type = kProducts[types].sum;
-  const std::vector<Dim> x = nodes_[a].shape, y = nodes_[b].shape;
+  std::vector<Dim> shape = product_shape(nodes_[a].shape, nodes_[b].shape);
+  return add(
+      {.kind = NodeKind::kMatmul, .type = type, .operands = {a, b}, .shape = std::move(shape)});
+}
+
+Value Graph::matmul_scaled(Value a, Value b, Value scales, int bits) {
+  for (const Value operand : {a, b, scales}) require(operand, "matmul");
+  if (bits != 8 && bits != 4)
+    fail("matmul", std::to_string(bits) + " bits came, 8 or 4 are wanted");
+  const Type wanted[] = {Type::f32, bits == 8 ? Type::i8 : Type::u8, Type::f32};
+  const Value operands[] = {a, b, scales};
+  for (int i = 0; i < 3; ++i) {
+    const Type came = nodes_[operands[i]].type;
+    if (came != wanted[i]) {
+      fail("matmul", "operand " + std::to_string(i) + " of the type " +
+                         std::string(info(came).text) + " came, " +
+                         std::string(info(wanted[i]).text) + " is wanted of weights of " +
+                         std::to_string(bits) + " bits");
+    }
+  }
+  std::vector<Dim> weights = nodes_[b].shape, groups = nodes_[scales].shape;
+  if (weights.size() < 2 || groups.size() < 2)
+    fail("matmul", "weights and scales want two axes or more");
+  Dim& depth = weights[weights.size() - 2];
+  if (bits == 4) depth = dims().binary(DimOp::kMultiply, depth, dims().constant(2));
+  std::vector<Dim> shape = product_shape(nodes_[a].shape, weights);
+  groups[groups.size() - 2] = nodes_[a].shape.back();
+  const std::vector<Dim> of_scales = product_shape(nodes_[a].shape, groups);
+  if (of_scales.size() > shape.size() || !equal("matmul", of_scales.back(), shape.back())) {
+    fail("matmul", "scales of " + shape_text(dims(), nodes_[scales].shape) +
+                       " came for weights of " + shape_text(dims(), nodes_[b].shape));
+  }
+  return add({.kind = NodeKind::kMatmul,
+              .type = Type::f32,
+              .operands = {a, b, scales},
+              .shape = std::move(shape),
+              .axes = {bits}});
+}
+
+// Of operands of these shapes: batch axes broadcast, then rows and columns.
+std::vector<Dim> Graph::product_shape(const std::vector<Dim>& x, const std::vector<Dim>& y) {
   const std::string shapes = shape_text(dims(), x) + " and " + shape_text(dims(), y);
   if (x.size() < 2 || y.size() < 2)
     fail("matmul", "shapes " + shapes + " came, two axes or more are wanted of each");
@@ -353,9 +393,15 @@ Value Graph::matmul(Value a, Value b) {
   }
   shape.push_back(x[x.size() - 2]);
   shape.push_back(y.back());
-  return add(
-      {.kind = NodeKind::kMatmul, .type = type, .operands = {a, b}, .shape = std::move(shape)});
+  return shape;
 }
+
+int product_of(const Graph& graph, const Node& matmul) {
+  const Type b = bits_of(matmul) == 0 ? graph.node(matmul.operands[1]).type : Type::i8;
+  return product_of(graph.node(matmul.operands[0]).type, b);
+}
+
+int bits_of(const Node& matmul) { return matmul.axes.empty() ? 0 : matmul.axes[0]; }
 
 Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, double scale,
                        bool causal, MemoryOrder order) {

@@ -87,6 +87,10 @@ class Graph {
   /// The matrix product of the last two axes of each, as NumPy's matmul of tensors with two axes or more. Types are
   /// those of isa/products.def; the result has that of the sums.
   Value matmul(Value a, Value b);
+  /// The same with a right operand of 8 or 4 `bits` an element: i8 [..., k, n], or u8 [..., k / 2, n] of which each holds two
+  /// elements along k, the first in its low half, from which 8 is taken. `scales` is f32 [..., groups, n]: an element stands
+  /// for its integer times the scale of its group, of which each has k / groups along k. a is f32.
+  Value matmul_scaled(Value a, Value b, Value scales, int bits);
   /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
   /// the axes before are broadcast. All are f32; k and v may be f16 or bf16. If `causal`, row i sees the columns up to i. A row that sees nothing gives
   /// zeros. `order` is that of the result's axes in memory.
@@ -116,6 +120,7 @@ class Graph {
  private:
   Value add(Node node);
   void require(Value value, const char* where) const;
+  std::vector<Dim> product_shape(const std::vector<Dim>& x, const std::vector<Dim>& y);
   std::vector<Dim> broadcast(const char* where, const std::vector<Value>& operands);
   void equal_counts(const std::vector<Dim>& before, const std::vector<Dim>& after);
 
@@ -126,5 +131,9 @@ class Graph {
   std::vector<MemoryOrder> orders_;
   std::vector<Check> checks_;
 };
+
+/// The row of isa/products.def of a matmul, and the bits of an element of its right operand if it has scales, else 0.
+int product_of(const Graph& graph, const Node& matmul);
+int bits_of(const Node& matmul);
 
 }  // namespace dvm

@@ -153,8 +153,11 @@ class GraphParser {
     if (operation == "slice") return slice(call);
     if (operation == "attention") return attention(call);
     if (operation == "matmul") {
-      if (call.operands.size() != 2) fail("matmul wants two operands");
-      return g.matmul(call.operands[0], call.operands[1]);
+      const std::vector<Value>& of = call.operands;
+      if (of.size() == 3 && call.axes.size() == 1)
+        return g.matmul_scaled(of[0], of[1], of[2], call.axes[0]);
+      if (of.size() != 2) fail("matmul wants two operands, or three and axes=[bits]");
+      return g.matmul(of[0], of[1]);
     }
     if (operation == "gather") {
       if (call.operands.size() != 2) fail("gather wants two operands");

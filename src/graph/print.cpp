@@ -78,7 +78,8 @@ std::string operation_text(const Graph& graph, const Node& node) {
       return "attention(" + operands + ", axes=" + axes_text(node.axes) +
              ", scale=" + number(node.number) + ")";
     case NodeKind::kMatmul:
-      return "matmul(" + operands + ")";
+      return "matmul(" + operands + (node.axes.empty() ? "" : ", axes=" + axes_text(node.axes)) +
+             ")";
     case NodeKind::kConcat:
       return "concat(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }

@@ -134,6 +134,7 @@ nb::list operands_list(const Graph& graph, const Node& node) {
   for (const Value operand : node.operands) {
     nb::dict dict;
     dict["value"] = operand;
+    dict["type"] = std::string(info(graph.node(operand).type).text);
     dict["shape"] = shape_object(graph.dims(), graph.node(operand).shape);
     operands.append(dict);
   }

@@ -263,8 +263,13 @@ void bind_graph(nb::module_& module) {
           "sees the columns up to i. `order` is that of the result's axes in memory, as for "
           "output().")
       .def("matmul", &Graph::matmul, "a"_a, "b"_a,
-           "The matrix product of the last two axes, the axes before them broadcast. Of f32 or "
-           "f64.")
+           "The matrix product of the last two axes, the axes before them broadcast. "
+           "isa/products.def has the types.")
+      .def(
+          "matmul_scaled", &Graph::matmul_scaled, "a"_a, "b"_a, "scales"_a, "bits"_a,
+          "The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], "
+          "or u8 [..., k / 2, n]\nthat holds two elements along k, the first in the low half, from "
+          "which 8 is taken; scales is f32\n[..., groups, n], and k / groups elements share one.")
       .def("concat", &Graph::concat, "operands"_a, "axis"_a,
            "The operands one behind the other along `axis`.")
       .def(

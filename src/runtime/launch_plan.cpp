@@ -196,12 +196,16 @@ class Planner {
     const Node& node = graph().node(step.value);
     const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
     const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
-    PlacedTensor operands[2];
-    for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
-    const Type types[] = {graph().node(node.operands[0]).type, graph().node(node.operands[1]).type};
+    std::vector<PlacedTensor> operands;
+    std::vector<Type> types;
+    for (const Value operand : node.operands) {
+      operands.push_back(placement_.at(flow_.tensor_of(operand)));
+      types.push_back(graph().node(operand).type);
+    }
     const auto plan_of = [&] {
-      return MatmulPlan(product_of(types[0], types[1]), sizes, operands[0].layout,
-                        operands[1].layout);
+      std::vector<const Layout*> layouts;
+      for (const PlacedTensor& operand : operands) layouts.push_back(&operand.layout);
+      return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts);
     };
     MatmulPlan plan = plan_of();
     for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
@@ -274,32 +278,38 @@ class Planner {
     return whole;
   }
 
-  std::int64_t operand_bytes(Value product, const PlacedTensor* operands) const {
+  std::int64_t operand_bytes(Value product, const std::vector<PlacedTensor>& operands) const {
     std::int64_t total = 0;
-    for (int i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < operands.size(); ++i)
       total += bytes_of(operands[i].layout, graph().node(graph().node(product).operands[i]).type);
-    }
     return total;
   }
 
-  void product_alone(Value value, MatmulPlan& plan, const PlacedTensor* operands) {
+  static std::vector<Place> places_of(const std::vector<PlacedTensor>& operands) {
+    std::vector<Place> places;
+    for (const PlacedTensor& operand : operands) places.push_back(operand.place);
+    return places;
+  }
+
+  void product_alone(Value value, MatmulPlan& plan, const std::vector<PlacedTensor>& operands) {
     const Type type = graph().node(value).type;
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
     const bool in_place = contiguous_at_end(result.layout, type);
     const PlacedTensor made = in_place ? result : scratch_like(type, result);
-    const Place reads[] = {operands[0].place, operands[1].place};
+    const std::vector<Place> reads = places_of(operands);
     add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
               operand_bytes(value, operands) + bytes_of(made.layout, type));
     if (!in_place) copy(type, made, result);
   }
 
-  void product_with_epilogue(const Step& step, MatmulPlan& plan, const PlacedTensor* operands) {
+  void product_with_epilogue(const Step& step, MatmulPlan& plan,
+                             const std::vector<PlacedTensor>& operands) {
     const Kernel& kernel = flow_.fusion.kernels[step.index];
     const int input = epilogue_input(kernel, step.value);
     (void)fill_shape(kernel, input);
     if (writes_nothing(kernel)) return;
-    std::vector<Place> reads = {operands[0].place, operands[1].place}, writes;
+    std::vector<Place> reads = places_of(operands), writes;
     std::int64_t moved = operand_bytes(step.value, operands);
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       if (static_cast<int>(i) == input) continue;

@@ -1,6 +1,8 @@
 #include "runtime/matmul_plan.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "cpu/dispatch.h"
@@ -17,10 +19,12 @@ std::int64_t stride_along(const Layout& operand, int rank, int dim) {
 
 }  // namespace
 
-MatmulPlan::MatmulPlan(int types, std::span<const std::int64_t> sizes, const Layout& a,
-                       const Layout& b)
+MatmulPlan::MatmulPlan(int types, int bits, std::span<const std::int64_t> sizes,
+                       std::span<const Layout* const> operands)
     : rank_(static_cast<int>(sizes.size())) {
+  const Layout &a = *operands[0], &b = *operands[1];
   shape_.types = types;
+  shape_.bits = bits;
   shape_.batch.assign(sizes.begin(), sizes.end() - 2);
   shape_.m = sizes[sizes.size() - 2];
   shape_.n = sizes.back();
@@ -34,6 +38,19 @@ MatmulPlan::MatmulPlan(int types, std::span<const std::int64_t> sizes, const Lay
   shape_.a_k = stride_along(a, rank_, rank_ - 1);
   shape_.b_k = stride_along(b, rank_, rank_ - 2);
   row_dims_ = {rank_ - 2};
+  if (bits == 0) return;
+  if (b.sizes[b.rank - 2] == 1) shape_.b_k = bytes(kProducts[types].b);
+  const Layout& scales = *operands[2];
+  for (int dim = 0; dim + 2 < rank_; ++dim)
+    shape_.scales.push_back(stride_along(scales, rank_, dim));
+  shape_.scales.insert(shape_.scales.end(), {0, stride_along(scales, rank_, rank_ - 1)});
+  shape_.scales_k = stride_along(scales, rank_, rank_ - 2);
+  shape_.groups = std::max<std::int64_t>(scales.sizes[scales.rank - 2], 1);
+  if (shape_.k % shape_.groups != 0) {
+    throw std::invalid_argument("[matmul] " + std::to_string(shape_.k) +
+                                " elements along k do not part into " +
+                                std::to_string(shape_.groups) + " groups of one scale each");
+  }
 }
 
 int MatmulPlan::operand_to_copy() const {
@@ -44,7 +61,7 @@ int MatmulPlan::operand_to_copy() const {
 }
 
 bool MatmulPlan::copies_columns() const {
-  return cpu::isa().kernels->matrix[shape_.types].outer == nullptr;
+  return cpu::Product::kernels_of(shape_, *cpu::isa().kernels).outer == nullptr;
 }
 
 // Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
@@ -56,7 +73,8 @@ bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::ProductStrides
     return strides.empty() || strides[outer] == inner * strides[outer + 1];
   };
   return inner == 1 || shape_.batch[outer] == 1 ||
-         (one_axis(shape_.a) && one_axis(shape_.b) && std::ranges::all_of(tensors, one_axis));
+         (one_axis(shape_.a) && one_axis(shape_.b) && one_axis(shape_.scales) &&
+          std::ranges::all_of(tensors, one_axis));
 }
 
 // A linear layer of a batch of sequences is one product of all their rows.
@@ -72,6 +90,7 @@ void MatmulPlan::collapse(std::vector<cpu::ProductStrides>& tensors) {
     };
     drop(shape_.a);
     drop(shape_.b);
+    drop(shape_.scales);
     std::ranges::for_each(tensors, drop);
     inner *= shape_.batch[outer];
     shape_.batch.erase(shape_.batch.begin() + static_cast<std::ptrdiff_t>(outer));

@@ -18,8 +18,10 @@ namespace dvm {
 class MatmulPlan {
  public:
   /// `sizes` are those of the result: batch axes, rows, columns. The operands are broadcast along the batch axes.
-  /// `types` is a row of isa/products.def.
-  MatmulPlan(int types, std::span<const std::int64_t> sizes, const Layout& a, const Layout& b);
+  /// `types` is a row of isa/products.def. Of weights of `bits` bits, 8 or 4, a third operand holds the scales; else
+  /// `bits` is 0. Throws std::invalid_argument when the elements do not part into as many groups.
+  MatmulPlan(int types, int bits, std::span<const std::int64_t> sizes,
+             std::span<const Layout* const> operands);
 
   /// Whether the operands can be read as they lie, and if not which one a dense copy of would help: 0 or 1; else -1.
   int operand_to_copy() const;

@@ -102,6 +102,39 @@ void check_product(std::int64_t m, std::int64_t n, std::int64_t k, bool turned) 
 #include "isa/products.def"
 }
 
+// Weights [n, k] of 8 or 4 bits, with a scale for each group of some elements along k.
+void check_scaled(int bits, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t group) {
+  const std::int64_t row = k * bits / 8, groups = std::max<std::int64_t>(k / group, 1);
+  std::vector<float> a = random_floats(m * k), scales = random_floats(n * groups), c(m * n);
+  std::vector<std::uint8_t> b = random_elements<std::uint8_t>(n * row);
+  cpu::ProductShape shape;
+  shape.types = product_of(Type::f32, Type::i8);
+  shape.bits = bits;
+  shape.m = m, shape.n = n, shape.k = k;
+  shape.a = {k * kFloat, 0};
+  shape.a_k = kFloat;
+  shape.b = {0, row};
+  shape.b_k = 1;
+  shape.scales = {0, groups * kFloat};
+  shape.scales_k = kFloat;
+  shape.groups = groups;
+  cpu::Product product(shape, *cpu::isa().kernels);
+  product.write({n * kFloat, kFloat});
+  run(product, {a.data(), b.data(), scales.data(), c.data()});
+  const auto weight = [&](std::int64_t j, std::int64_t l) {
+    const int halves = b[j * row + l * bits / 8] >> (l % 2 * 4) & 15;
+    const int whole = bits == 8 ? static_cast<std::int8_t>(b[j * row + l]) : halves - 8;
+    return static_cast<double>(whole) * scales[j * groups + l / group];
+  };
+  for (std::int64_t i = 0; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) {
+      double wanted = 0;
+      for (std::int64_t l = 0; l < k; ++l) wanted += a[i * k + l] * weight(j, l);
+      if (!CHECK(std::abs(c[i * n + j] - wanted) < 1e-4 * static_cast<double>(k + 1))) return;
+    }
+  }
+}
+
 void check_attention(std::int64_t queries, std::int64_t keys, std::int64_t depth, bool causal) {
   std::vector<float> q = random_floats(queries * depth), k = random_floats(keys * depth);
   std::vector<float> v = random_floats(keys * depth), result(queries * depth);
@@ -153,6 +186,24 @@ TEST(products_stay_inside_their_operands) {
     check_product(3, 9, 600, false);
     check_product(9, 35, 1100, false);
     check_product(100, 35, 2101, true);
+  });
+}
+
+TEST(products_with_scales_stay_inside_their_operands) {
+  on_every_isa([] {
+    for (const int bits : {8, 4}) {
+      for (const std::int64_t m : {1, 2, 3, 4, 5, 100}) {
+        for (const std::int64_t n : {1, 5, 34}) {
+          check_scaled(bits, m, n, 0, 1);
+          check_scaled(bits, m, n, 2, 1);
+          check_scaled(bits, m, n, 66, 33);
+          check_scaled(bits, m, n, 160, 32);
+          check_scaled(bits, m, n, 192, 64);
+          check_scaled(bits, m, n, 1154, 1154);
+        }
+      }
+      check_scaled(bits, 2, 9, 2304, 128);
+    }
   });
 }
 

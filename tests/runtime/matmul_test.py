@@ -256,3 +256,69 @@ def test_what_does_not_multiply_is_refused():
 def test_a_product_reads_back_from_its_text():
     graph = finished()
     assert str(_core.Graph.parse(str(graph))) == str(graph)
+
+
+def scaled(bits, batch=()):
+    """x @ weights of `bits` bits, which lie as those of a linear layer do: [n, k]."""
+    graph = _core.Graph("scaled")
+    x = graph.input("x", "f32", [*batch, "m", "k"])
+    stored, depth = ("i8", "k") if bits == 8 else ("u8", "pairs")
+    w, scales = graph.input("w", stored, ["n", depth]), graph.input("scales", "f32", ["n", "g"])
+    turned = [graph.permute(value, [1, 0]) for value in (w, scales)]
+    graph.output(graph.matmul_scaled(x, *turned, bits=bits))
+    return graph
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5, 40, 100])
+def test_weights_of_few_bits_have_a_scale_for_each_group(bits, rows):
+    graph = scaled(bits)
+    run = _core.Executable(graph)
+    for n, k, group in (
+        (1, 2, 2),
+        (3, 6, 2),
+        (33, 96, 32),
+        (20, 128, 64),
+        (37, 160, 32),
+        (9, 256, 128),
+        (9, 640, 640),
+        (35, 2306, 1153),
+        (40, 0, 1),
+        (5, 4352, 256),
+    ):
+        x = random(rows, k)
+        w = elements("i8", n, k) if bits == 8 else elements("u8", n, k // 2)
+        scales = np.abs(random(n, max(k // group, 1))) / 128
+        (wanted,) = graph_reference.run(graph, [x, w, scales])
+        np.testing.assert_allclose(run(x, w, scales), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_few_bits_have_an_epilogue_and_any_layout():
+    graph = _core.Graph("gelu")
+    x, w = graph.input("x", "f32", ["b", "s", 64]), graph.input("w", "i8", [64, "n"])
+    scales, bias = graph.input("scales", "f32", [2, "n"]), graph.input("bias", "f32", ["n"])
+    y = graph.matmul_scaled(x, w, scales, bits=8)
+    graph.output(graph.elementwise("gelu", [graph.elementwise("add", [y, bias])]))
+    executable = _core.Executable(graph)
+    assert [step[0] for step in executable.explain()["steps"]] == ["matmul"]
+    arrays = [random(2, 9, 64), elements("i8", 64, 50), np.abs(random(2, 50)) / 128, random(50)]
+    (wanted,) = graph_reference.run(graph, arrays)
+    np.testing.assert_allclose(executable(*arrays), wanted, rtol=1e-4, atol=1e-4)
+    assert str(_core.Graph.parse(str(graph))) == str(graph)
+
+
+def test_scales_that_do_not_fit_are_refused():
+    graph = _core.Graph("wrong")
+    x, w = graph.input("x", "f32", ["m", "k"]), graph.input("w", "i8", ["k", 8])
+    scales = graph.input("scales", "f32", ["g", 8])
+    with pytest.raises(ValueError, match=r"\[matmul\] operand 1 of the type i8 came, u8 is wanted"):
+        graph.matmul_scaled(x, w, scales, bits=4)
+    with pytest.raises(ValueError, match=r"\[matmul\] 3 bits came"):
+        graph.matmul_scaled(x, w, scales, bits=3)
+    with pytest.raises(ValueError, match=r"\[matmul\] scales of \[g, 7\] came"):
+        graph.matmul_scaled(x, w, graph.input("s", "f32", ["g", 7]), bits=8)
+    graph.output(graph.matmul_scaled(x, w, scales, bits=8))
+    with pytest.raises(ValueError, match=r"100 elements along k do not part into 3 groups"):
+        _core.Executable(graph)(
+            random(2, 100), elements("i8", 100, 8), random(3, 8), random(1, 7)
+        )

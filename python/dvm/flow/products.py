@@ -42,7 +42,7 @@ def launched(explained: Mapping[str, Any]) -> Iterator[Launched]:
             place = places[kind, which]
             found = explained[f"{kind}s"][place]
             number = found.get("epilogue")
-            reads = [{**operand, "type": found["type"]} for operand in found["operands"]]
+            reads = list(found["operands"])
             if number is None:
                 yield Launched(kind, kind, place, None, reads, [found])
             else:
@@ -94,7 +94,7 @@ def _attention(graph: _core.Graph, attention: Mapping[str, Any]) -> dict[str, An
 
 def _operands(graph: _core.Graph, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        {**operand, "name": _name(graph, operand["value"]), "type": found["type"]}
+        {**operand, "name": _name(graph, operand["value"])}
         for operand in found["operands"]
     ]
 

@@ -2,6 +2,7 @@
 #include "cpu/kernels/install.h"
 #include "cpu/kernels/outer.h"
 #include "cpu/kernels/panel.h"
+#include "cpu/kernels/scaled.h"
 #include "isa/product.h"
 
 namespace dvm::cpu {
@@ -22,6 +23,10 @@ constexpr MatrixKernels kWidening = {
     .outer_of_panel = matmul::outer_widening<Converted<A, Sum, Sum>>};
 template <class A>
 constexpr MatrixKernels kBytes = {.dot = matmul::dot<matmul::BytePairs<A>>};
+template <class Ints>
+constexpr MatrixKernels kScaled = {.dot = matmul::scaled_dot<Ints>,
+                                   .panel = matmul::scaled_panel<Ints>,
+                                   .outer_of_panel = matmul::outer<Converted<float, float, float>>};
 
 }  // namespace
 
@@ -38,6 +43,8 @@ void install_matrix(KernelTable& table) {
   of(Type::bf16, Type::f32) = kWidening<bfloat16, float, float>;
   of(Type::f16, Type::f32) = kWidening<float16, float, float>;
   of(Type::f32, Type::i8) = kBoth<float, std::int8_t, float>;
+  table.scaled_bytes = kScaled<matmul::Bytes>;
+  table.scaled_halves = kScaled<matmul::Halves>;
   // Integers are multiplied along k alone: other operands are copied.
   of(Type::i8, Type::i8) = kBytes<std::int8_t>;
   of(Type::u8, Type::i8) = kBytes<std::uint8_t>;

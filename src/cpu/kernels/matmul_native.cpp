@@ -94,7 +94,7 @@ struct Groups {
 
 template <class S>
 void grouped_panel(const PanelTile& t) {
-  const auto* const b = static_cast<const typename S::B*>(t.b);
+  const auto* const b = static_cast<const typename S::B*>(t.b) + t.from;
   auto* const to = static_cast<std::uint32_t*>(t.to);
   const std::int64_t whole = t.k / Groups<S>::kSize, rest = t.k % Groups<S>::kSize;
   transpose(to, t.to_row * 4, reinterpret_cast<const std::uint32_t*>(b),

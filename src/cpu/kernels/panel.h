@@ -14,7 +14,7 @@ void panel(const PanelTile& t) {
   using Bits = std::conditional_t<sizeof(Sum) == 4, std::uint32_t, std::uint64_t>;
   constexpr std::int64_t kCols = 16, kDepth = 64;
   constexpr std::int64_t kRow = kDepth * static_cast<std::int64_t>(sizeof(Sum));
-  const auto* const b = static_cast<const B*>(t.b);
+  const auto* const b = static_cast<const B*>(t.b) + t.from;
   for (std::int64_t k = 0; k < t.k; k += kDepth) {
     const std::int64_t depth = std::min(kDepth, t.k - k);
     for (std::int64_t j = 0; j < t.n; j += kCols) {
