@@ -24,7 +24,7 @@ from dvm.plans import plan_stats, set_plan_bytes
 from dvm.profile import Profile, profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from dvm import torch as torch
@@ -53,6 +53,7 @@ __all__ = [
     "load",
     "plan_stats",
     "profile",
+    "quantize",
     "set_plan_bytes",
     "set_threads",
     "threads",
@@ -87,6 +88,27 @@ def compile(  # noqa: A001 - the word for it
         model, args, kwargs, dynamic_shapes=dynamic_shapes, facts=facts, options=options
     )
     return compiled
+
+
+def quantize(
+    model: Any,
+    weights: str = "int8",
+    *,
+    activations: str | None = None,
+    group: int | None = None,
+    skip: Collection[str] = (),
+) -> Any:
+    """Keeps the weights of the linear layers of a torch module in fewer bits, in place; returns the module. For inference.
+
+    `weights` is "int8" (a scale for each row), "int4" (a scale for each group of 128, 64 or 32 elements of a row), "bf16" or
+    "f16". `group` is another number of elements that share a scale, for either kind of integers. `activations` "int8"
+    rounds each row of a layer's input to bytes too, and multiplies integers; "bf16" multiplies in bf16 with f32 sums, where
+    weights are bf16. `skip` names modules that are left as they are, with all in them.
+
+    Raises ValueError for what does not go together, and for a layer whose rows do not part into groups.
+    """
+    module = importlib.import_module("dvm.torch.quantize")
+    return module.quantize(model, weights, activations=activations, group=group, skip=skip)
 
 
 def load(path: str | Path, *, framework: str | None = None) -> CompiledModel:

@@ -42,6 +42,11 @@ def instructions() -> list[dict[str, Any]]:
 def element_types() -> list[dict[str, Any]]:
     """The table of element types."""
 
+def products() -> list[tuple[str, str, str]]:
+    """
+    The types of matrix products: of the left operand, of the right one, and of the result.
+    """
+
 def fingerprint() -> str:
     """A hash of the tables: programs made under others are refused."""
 
@@ -141,7 +146,14 @@ class Graph:
 
     def matmul(self, a: int, b: int) -> int:
         """
-        The matrix product of the last two axes, the axes before them broadcast. Of f32 or f64.
+        The matrix product of the last two axes, the axes before them broadcast. isa/products.def has the types.
+        """
+
+    def matmul_scaled(self, a: int, b: int, scales: int, bits: int) -> int:
+        """
+        The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], or u8 [..., k / 2, n]
+        that holds two elements along k, the first in the low half, from which 8 is taken; scales is f32
+        [..., groups, n], and k / groups elements share one.
         """
 
     def concat(self, operands: Sequence[int], axis: int) -> int:

@@ -17,6 +17,7 @@
 #include "isa/decode.h"
 #include "isa/disassemble.h"
 #include "isa/encode.h"
+#include "isa/product.h"
 #include "isa/verify.h"
 #include "python/convert.h"
 #include "python/module.h"
@@ -242,6 +243,18 @@ void set_threads(std::optional<int> count) {
 
 }  // namespace
 
+namespace {
+
+nb::list product_types() {
+  nb::list rows;
+  for (const ProductTypes& types : kProducts)
+    rows.append(nb::make_tuple(text(info(types.a).text), text(info(types.b).text),
+                               text(info(types.sum).text)));
+  return rows;
+}
+
+}  // namespace
+
 void bind_program(nb::module_& module) {
   nb::class_<Program>(module, "Program", "The bytecode of one kernel for one tuple of shapes.")
       .def_prop_ro("words", &words_bytes, "The encoded form.")
@@ -269,6 +282,9 @@ void bind_program(nb::module_& module) {
              "The instruction tables, a row each.");
   module.def("element_types", &element_types,
              nb::sig("def element_types() -> list[dict[str, Any]]"), "The table of element types.");
+  module.def(
+      "products", &product_types, nb::sig("def products() -> list[tuple[str, str, str]]"),
+      "The types of matrix products: of the left operand, of the right one, and of the result.");
   module.def("fingerprint", &fingerprint_text,
              "A hash of the tables: programs made under others are refused.");
   module.def(

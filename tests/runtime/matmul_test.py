@@ -310,15 +310,15 @@ def test_weights_of_few_bits_have_an_epilogue_and_any_layout():
 def test_scales_that_do_not_fit_are_refused():
     graph = _core.Graph("wrong")
     x, w = graph.input("x", "f32", ["m", "k"]), graph.input("w", "i8", ["k", 8])
-    scales = graph.input("scales", "f32", ["g", 8])
+    scales, other = graph.input("scales", "f32", ["g", 8]), graph.input("s", "f32", ["g", 7])
     with pytest.raises(ValueError, match=r"\[matmul\] operand 1 of the type i8 came, u8 is wanted"):
         graph.matmul_scaled(x, w, scales, bits=4)
     with pytest.raises(ValueError, match=r"\[matmul\] 3 bits came"):
         graph.matmul_scaled(x, w, scales, bits=3)
     with pytest.raises(ValueError, match=r"\[matmul\] scales of \[g, 7\] came"):
-        graph.matmul_scaled(x, w, graph.input("s", "f32", ["g", 7]), bits=8)
+        graph.matmul_scaled(x, w, other, bits=8)
     graph.output(graph.matmul_scaled(x, w, scales, bits=8))
     with pytest.raises(ValueError, match=r"100 elements along k do not part into 3 groups"):
         _core.Executable(graph)(
-            random(2, 100), elements("i8", 100, 8), random(3, 8), random(1, 7)
+            random(2, 100), elements("i8", 100, 8), random(3, 8), random(3, 7)
         )

@@ -17,6 +17,11 @@ Number = bool | int | float
 
 MAX_RANK = 8
 
+_PRODUCTS = frozenset(_core.products())
+
+# Conversions that lose nothing: a product may read what they were made of.
+_EXACT = frozenset((narrow, "f32") for narrow in ("f16", "bf16", "i8"))
+
 
 class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
     """Raised by a builder function for arguments that the core does not cover; its text is the reason."""
@@ -91,7 +96,7 @@ class Check:
 
 
 # Values that a kernel reads or knows, whoever made them.
-_AT_HAND = frozenset(("constant", "scalar", "size", "iota", "matmul", "attention"))
+_AT_HAND = frozenset(("constant", "scalar", "size", "iota", "matmul", "matmul_scaled", "attention"))
 
 
 class Builder:
@@ -265,9 +270,43 @@ class Builder:
         return self._record("gather", (value.id, index.id), (axis,))
 
     def matmul(self, a: Value, b: Value) -> Value:
-        """The matrix product of the last two axes of each, those before broadcast."""
+        """The matrix product of the last two axes of each, those before broadcast. What was only converted is multiplied
+        as it was before, where the core has such products; and rows of several sequences as those of each."""
         self.reductions += 1
+        a, b = self._as_stored(a, b)
+        recipe = self.recipes[a.id]
+        if recipe.method == "reshape" and a.rank == b.rank == 2:
+            whole = Value(self, recipe.operands[0])
+            if whole.rank > 2 and whole.shape[-1] == a.shape[-1]:
+                made = self._record("matmul", (whole.id, b.id), ())
+                return self.reshape(made, [a.shape[0], b.shape[1]])
         return self._record("matmul", (a.id, b.id), ())
+
+    def matmul_scaled(self, a: Value, b: Value, scales: Value, bits: int) -> Value:
+        """A product with weights of few bits, see Graph.matmul_scaled."""
+        self.reductions += 1
+        return self._record("matmul_scaled", (a.id, b.id, scales.id), (bits,))
+
+    def _as_stored(self, a: Value, b: Value) -> tuple[Value, Value]:
+        before_a, before_b = self._before_cast(a), self._before_cast(b)
+        for pair in ((before_a, before_b), (a, before_b), (before_a, b)):
+            if (pair[0].type, pair[1].type, a.type) in _PRODUCTS:
+                return pair
+        return a, b
+
+    def _before_cast(self, value: Value) -> Value:
+        """What a conversion to a wider type was made of, in the shape of its result."""
+        recipe = self.recipes[value.id]
+        if recipe.method in ("permute", "reshape"):
+            viewed = Value(self, recipe.operands[0])
+            before = self._before_cast(viewed)
+            if before.id == viewed.id:
+                return value
+            return self._record(recipe.method, (before.id,), recipe.arguments)
+        if recipe.method != "cast" or self.times.get(value.id, self.now) < self.now:
+            return value
+        before = Value(self, recipe.operands[0])
+        return before if (before.type, value.type) in _EXACT else value
 
     def attention(
         self,
@@ -297,6 +336,8 @@ class Builder:
         if value.shape == shape:
             return value
         recipe = self.recipes[value.id]
+        if recipe.method == "reshape" and self.graph.shape(recipe.operands[0]) == shape:
+            return Value(self, recipe.operands[0])
         if recipe.method == "expand" and not self.graph.shape(recipe.operands[0]):
             return self.expand(Value(self, recipe.operands[0]), shape)  # one number everywhere
         return self._record("reshape", (value.id,), (shape,))

@@ -109,7 +109,9 @@ void unpacked_dot(const MatrixTile& t, std::int64_t first) {
 }
 
 #if DVM_VECTOR_BYTES == 64
-inline constexpr std::int64_t kScaledRows = 4;
+// So many rows are few, and so many are taken together.
+inline constexpr std::int64_t kScaledRows = 12;
+inline constexpr int kScaledTogether = 4;
 
 // Of `rows` rows: as many columns as there are registers for.
 constexpr int scaled_cols(int rows) { return rows == 1 ? 8 : rows == 2 ? 4 : 2; }
@@ -256,6 +258,15 @@ void few_rows_of_halves(const MatrixTile& t) {
 inline bool scaled_by_lanes(const Scales& scales) {
   return scales.group % kHalves == 0 || scales.group == 64 || scales.group == 32;
 }
+
+// Calls `run` with the number of rows as a type, up to kMost.
+template <int kMost, class Run>
+void few_scaled_rows(const MatrixTile& t, Run run) {
+  if constexpr (kMost > 1) {
+    if (t.m < kMost) return few_scaled_rows<kMost - 1>(t, run);
+  }
+  run(std::integral_constant<int, kMost>(), t);
+}
 #endif
 
 template <class Ints>
@@ -263,18 +274,26 @@ void scaled_dot(const MatrixTile& t) {
   if (t.m == 0) return;
 #if DVM_VECTOR_BYTES == 64
   constexpr bool kBytes = Ints::kPerByte == 1;
-  if (t.m <= kScaledRows && t.k > 0 && (kBytes || scaled_by_lanes(t.scales))) {
-    const auto run = [&]<int kRows>() {
+  // Small groups of bytes cost more for their scales than unpacking costs.
+  const std::int64_t most = kBytes && t.scales.group < 256 ? kScaledTogether : kScaledRows;
+  if (t.m <= most && t.k > 0 && (kBytes || scaled_by_lanes(t.scales))) {
+    const std::int64_t rows = even_block(t.m, kScaledTogether);
+    for (std::int64_t i = 0; i < t.m; i += rows) {
+      MatrixTile some = t;
+      some.m = std::min(rows, t.m - i);
+      some.a = static_cast<const float*>(t.a) + i * t.a_row;
+      some.c = static_cast<float*>(t.c) + i * t.c_row;
       if constexpr (kBytes) {
-        few_rows_of_bytes<kRows>(t);
+        few_scaled_rows<kScaledTogether>(some, [](auto count, const MatrixTile& tile) {
+          few_rows_of_bytes<decltype(count)::value>(tile);
+        });
       } else {
-        few_rows_of_halves<kRows>(t);
+        few_scaled_rows<kScaledTogether>(some, [](auto count, const MatrixTile& tile) {
+          few_rows_of_halves<decltype(count)::value>(tile);
+        });
       }
-    };
-    if (t.m == 1) return run.template operator()<1>();
-    if (t.m == 2) return run.template operator()<2>();
-    if (t.m == 3) return run.template operator()<3>();
-    return run.template operator()<4>();
+    }
+    return;
   }
 #endif
   unpacked_dot<Ints>(t, 0);

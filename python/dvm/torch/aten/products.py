@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import fx
 
+import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
 from dvm.torch.aten.table import COMPUTED, lowers
 from dvm.torch.builder import Builder, Declined, Value
 
@@ -70,6 +71,14 @@ def product_of_bytes(b: Builder, node: fx.Node, x: fx.Node, y: fx.Node) -> Value
     if types[0] not in (torch.int8, torch.uint8) or types[1] != torch.int8:
         raise Declined(f"the core multiplies no {types[0]} with {types[1]}")
     return b.matmul(b.value(x), b.value(y))
+
+
+@lowers(COMPUTED, torch.ops.dvm.linear_by_groups.default)
+def linear_by_groups(
+    b: Builder, node: fx.Node, x: fx.Node, weight: fx.Node, scales: fx.Node, bits: int
+) -> Value:
+    integers, factors = (b.permute(b.value(operand), [1, 0]) for operand in (weight, scales))
+    return b.matmul_scaled(b.value(x), integers, factors, bits)
 
 
 @lowers(COMPUTED, aten.mv.default)
