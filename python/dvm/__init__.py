@@ -98,12 +98,13 @@ def quantize(
     group: int | None = None,
     skip: Collection[str] = (),
 ) -> Any:
-    """Keeps the weights of the linear layers of a torch module in fewer bits, in place; returns the module. For inference.
+    """Keeps the weights of the linear layers of a torch module in fewer bits, in place; returns the module. For
+    inference.
 
-    `weights` is "int8" (a scale for each row), "int4" (a scale for each group of 128, 64 or 32 elements of a row), "bf16" or
-    "f16". `group` is another number of elements that share a scale, for either kind of integers. `activations` "int8"
-    rounds each row of a layer's input to bytes too, and multiplies integers; "bf16" multiplies in bf16 with f32 sums, where
-    weights are bf16. `skip` names modules that are left as they are, with all in them.
+    `weights` is "int8" (a scale for each row), "int4" (a scale for each group of 128, 64 or 32 elements of a row),
+    "bf16" or "f16". `group` is another number of elements that share a scale, for either kind of integers.
+    `activations` "int8" rounds each row of a layer's input to bytes too, and multiplies integers; "bf16" multiplies
+    in bf16 with f32 sums, where weights are bf16. `skip` names modules that are left as they are, with all in them.
 
     Raises ValueError for what does not go together, and for a layer whose rows do not part into groups.
     """

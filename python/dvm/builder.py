@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dvm import element_types
+from dvm import _core, element_types
 from dvm.composites import Composites
 from dvm.element_types import Kind
 from dvm.handles import Dim, Handle, Operand, Stored
@@ -244,14 +244,20 @@ class Builder(Composites, Indexing):
         return self._without(handle, axes)
 
     def matmul(self, a: Operand, b: Operand) -> Handle:
-        """The matrix product of the last two axes of each, those before them broadcast; f32 or f64. What is computed of
-        it element by element is computed tile by tile, before the product is ever in memory."""
+        """The matrix product of the last two axes of each, those before them broadcast. Types are f32, f64, bf16,
+        f16, or i8, with f32 sums of the narrow floats and i32 sums of bytes; f32 with bf16, f16 or i8 on the right
+        reads those as they lie. What is computed of it element by element is computed tile by tile, before the
+        product is ever in memory."""
         first, second = self._handle("matmul", a), self._handle("matmul", b)
-        dtype = element_types.promote(first.dtype, second.dtype)
-        if dtype not in ("f32", "f64"):
-            raise TypeError(f"[matmul] {dtype} came; f32 or f64 is wanted")
-        nodes = [self.cast(handle, dtype).node() for handle in (first, second)]
-        return Handle(self._trace, self._trace.graph.matmul(*nodes))
+        if not any((first.dtype, second.dtype) == row[:2] for row in _core.products()):
+            dtype = element_types.promote(first.dtype, second.dtype)
+            if dtype not in ("f32", "f64"):
+                raise TypeError(
+                    f"[matmul] {first.dtype} and {second.dtype} came; both of f32, f64, f16, bf16 or i8, "
+                    "or f32 with one of the last three is wanted"
+                )
+            first, second = self.cast(first, dtype), self.cast(second, dtype)
+        return Handle(self._trace, self._trace.graph.matmul(first.node(), second.node()))
 
     def concat(self, values: Sequence[Operand], axis: int = 0) -> Handle:
         """The values one behind the other along `axis`, in their common type. Each is computed where it lies in the

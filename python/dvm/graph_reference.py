@@ -107,7 +107,8 @@ class Evaluation:
                 return sliced
             case "matmul" if "axes" in node:
                 a, b, scales = (operand.astype(np.float64) for operand in operands)
-                return np.matmul(a, _unpacked(b, scales, node["axes"][0])).astype(dtype)
+                product: Array = np.matmul(a, _unpacked(b, scales, node["axes"][0]))
+                return product.astype(dtype)
             case "matmul":
                 exact = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
                 wide = [operand.astype(exact) for operand in operands]
@@ -181,7 +182,8 @@ def _unpacked(b: Array, scales: Array, bits: int) -> Array:
         pairs = np.stack([low, high], -2) - 8  # [..., k / 2, 2, n]
         b = pairs.reshape(*b.shape[:-2], 2 * b.shape[-2], b.shape[-1])
     groups = max(scales.shape[-2], 1)
-    return b * np.repeat(scales, b.shape[-2] // groups, -2)
+    weights: Array = b * np.repeat(scales, b.shape[-2] // groups, -2)
+    return weights
 
 
 def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:

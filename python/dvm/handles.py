@@ -283,13 +283,11 @@ class Handle:
             f"[{self._trace.name}] {what} inside a kernel: its values are not there yet. {instead}"
         )
 
-    def __matmul__(self, other: object) -> Handle:
-        raise TypeError(
-            f"[{self._trace.name}] @ came, but kernels have no matrix product yet: multiply outside of the kernel, or "
-            "write it as k.sum(a[:, :, None] * b[None, :, :], axis=1) when it is small"
-        )
+    def __matmul__(self, other: Operand) -> Handle:
+        return self._trace.builder.matmul(self, other)
 
-    __rmatmul__ = __matmul__
+    def __rmatmul__(self, other: Operand) -> Handle:
+        return self._trace.builder.matmul(other, self)
 
     def __bool__(self) -> builtins.bool:
         raise TypeError(

@@ -42,6 +42,9 @@ struct PanelTile {
   Scales scales = {};
 };
 
+/// A panel has at most so many rows.
+inline constexpr std::int64_t kPanelDepth = 512;
+
 /// Of one pair of types in isa/products.def. Null is what it has not.
 struct MatrixKernels {
   MatrixKernel dot = nullptr;    // a and b contiguous along k: a_col == 1, b_row == 1

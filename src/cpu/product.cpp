@@ -17,7 +17,6 @@ constexpr std::int64_t kLeastRows = 24, kLeastCols = 32;
 constexpr std::int64_t kWantedTiles = 16;
 // From so many rows of a tile on it pays to turn the right operand, and from so many if it must be converted too.
 constexpr std::int64_t kPanelRows = 96, kConvertedRows = 24;
-constexpr std::int64_t kPanelRowsAlongK = 512;
 // Few rows read what is contiguous along n in long stretches.
 constexpr std::int64_t kFewRows = 4, kMostColsOfFewRows = 1024;
 constexpr std::int64_t kFloat = sizeof(float);
@@ -71,11 +70,11 @@ Product::Product(ProductShape shape, const KernelTable& kernels)
   const bool dot = dots(shape_) && (shape_.n < kLeastCols || !outer);
   kernel_ = dot ? kernels_.dot : kernels_.outer;
   choose_tile(!dot && shape_.m <= kFewRows ? kMostColsOfFewRows : kMostCols);
-  const std::int64_t least = b_bytes_ == sum_bytes_ || shape_.bits != 0 || kernels_.panel_group > 1
+  const std::int64_t least = b_bytes_ == sum_bytes_ || shape_.bits != 0
                                  ? kPanelRows
                                  : kConvertedRows;
   if (dot && kernels_.panel != nullptr && tile_m_ >= least && shape_.n >= kLeastCols)
-    panel_depth_ = std::min(kPanelRowsAlongK * kernels_.panel_group, shape_.k);
+    panel_depth_ = std::min(kPanelDepth * kernels_.panel_group, shape_.k);
 }
 
 // One row more than it has of elements, for corrections: see matmul_native.cpp.

@@ -259,7 +259,7 @@ void bind_graph(nb::module_& module) {
           nb::sig("def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: "
                   "float, causal: bool = False, order: collections.abc.Sequence[int] = ()) -> int"),
           "softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. "
-          "All f32. If `causal`, row i\n"
+          "All f32, or k and v f16 or bf16. If `causal`, row i\n"
           "sees the columns up to i. `order` is that of the result's axes in memory, as for "
           "output().")
       .def("matmul", &Graph::matmul, "a"_a, "b"_a,

@@ -403,3 +403,20 @@ def test_positional_parameters_by_name_and_with_defaults():
     close(scaled(a), a * 3)
     close(scaled(x=a, factor=2.0), a * 2)
     close(scaled(a, factor=4.0), a * 4)
+
+
+def test_products_of_every_type_that_the_core_has():
+    @dvm.kernel
+    def product(k, x, w):
+        return k.load(x) @ k.load(w).T
+
+    x, w = floats(5, 40), floats(33, 40)
+    close(product(x, w), x @ w.T, rtol=1e-4, atol=1e-4)
+    halves = x.astype(np.float16), w.astype(np.float16)
+    came = product(*halves)
+    assert came.dtype == np.float32
+    close(came, halves[0].astype(np.float32) @ halves[1].astype(np.float32).T, rtol=1e-4, atol=1e-4)
+    bytes_ = RANDOM.integers(-128, 128, (33, 40), np.int8)
+    close(product(x, bytes_), x @ bytes_.T.astype(np.float32), rtol=1e-4, atol=1e-2)
+    with pytest.raises(TypeError, match=r"\[matmul\] i64 and i8 came"):
+        product(bytes_.astype(np.int64), bytes_)

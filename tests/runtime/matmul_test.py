@@ -319,6 +319,4 @@ def test_scales_that_do_not_fit_are_refused():
         graph.matmul_scaled(x, w, other, bits=8)
     graph.output(graph.matmul_scaled(x, w, scales, bits=8))
     with pytest.raises(ValueError, match=r"100 elements along k do not part into 3 groups"):
-        _core.Executable(graph)(
-            random(2, 100), elements("i8", 100, 8), random(3, 8), random(3, 7)
-        )
+        _core.Executable(graph)(random(2, 100), elements("i8", 100, 8), random(3, 8), random(3, 7))

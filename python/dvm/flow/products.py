@@ -93,10 +93,7 @@ def _attention(graph: _core.Graph, attention: Mapping[str, Any]) -> dict[str, An
 
 
 def _operands(graph: _core.Graph, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {**operand, "name": _name(graph, operand["value"])}
-        for operand in found["operands"]
-    ]
+    return [{**operand, "name": _name(graph, operand["value"])} for operand in found["operands"]]
 
 
 def _name(graph: _core.Graph, value: int) -> str:

@@ -270,8 +270,9 @@ class Builder:
         return self._record("gather", (value.id, index.id), (axis,))
 
     def matmul(self, a: Value, b: Value) -> Value:
-        """The matrix product of the last two axes of each, those before broadcast. What was only converted is multiplied
-        as it was before, where the core has such products; and rows of several sequences as those of each."""
+        """The matrix product of the last two axes of each, those before broadcast. What was only converted is
+        multiplied as it was before, where the core has such products; and rows of several sequences as those of
+        each."""
         self.reductions += 1
         a, b = self._as_stored(a, b)
         recipe = self.recipes[a.id]

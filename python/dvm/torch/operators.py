@@ -1,4 +1,5 @@
-"""The operations that DVM adds to torch: what no ATen operation says. In torch itself they run as the definitions below."""
+"""The operations that DVM adds to torch: what no ATen operation says. In torch itself they run as the definitions
+below."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ import torch
 def linear_by_groups(
     x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, bits: int
 ) -> torch.Tensor:
-    """x [..., k], f32, times the transpose of weights of 8 or 4 bits: int8 [n, k], or uint8 [n, k / 2] in which every byte holds
-    two, the first in its low half, from which 8 is taken. `scales` is f32 [n, groups]: k / groups elements share one."""
+    """x [..., k], f32, times the transpose of weights of 8 or 4 bits: int8 [n, k], or uint8 [n, k / 2] in which
+    every byte holds two, the first in its low half, from which 8 is taken. `scales` is f32 [n, groups]: k / groups
+    elements share one."""
     return torch.nn.functional.linear(x, unpacked(weight, scales, bits))
 
 

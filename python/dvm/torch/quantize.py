@@ -1,8 +1,9 @@
-"""dvm.quantize: linear layers with weights of fewer bits, as modules that any backend runs and DVM runs from packed memory.
+"""dvm.quantize: linear layers with weights of fewer bits, as modules that any backend runs and DVM runs from packed
+memory.
 
-The integers are symmetric, as those of torchao's Int8WeightOnlyConfig and of ONNX's MatMulNBits without zero points: a weight
-is its integer times a scale, of its row (int8) or of a group of elements of a row. Four bits are packed as MatMulNBits
-packs them, two to a byte, the first in its low half, 8 added.
+The integers are symmetric, as those of torchao's Int8WeightOnlyConfig and of ONNX's MatMulNBits without zero
+points: a weight is its integer times a scale, of its row (int8) or of a group of elements of a row. Four bits are
+packed as MatMulNBits packs them, two to a byte, the first in its low half, 8 added.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ _GROUPS = (128, 64, 32)  # of four bits, the first that parts a row
 class QuantizedLinear(nn.Module):
     """A linear layer whose weight is kept in fewer bits. Computes in f32, and returns the type that it was given.
 
-    `weight` is bf16, f16 or int8 [out, in], or uint8 [out, in / 2] of 4 bits. `scales` is f32: [out] for each row, [out,
-    groups] for groups, None for floats. With `activations` "int8" each row of the input is rounded to 8 bits by a scale of
-    its own, and with "bf16" to bf16, before it is multiplied.
+    `weight` is bf16, f16 or int8 [out, in], or uint8 [out, in / 2] of 4 bits. `scales` is f32: [out] for each row,
+    [out, groups] for groups, None for floats. With `activations` "int8" each row of the input is rounded to 8 bits
+    by a scale of its own, and with "bf16" to bf16, before it is multiplied.
     """
 
     weight: torch.Tensor
@@ -84,7 +85,9 @@ def quantize(
 ) -> nn.Module:
     """See dvm.quantize."""
     if weights not in _WEIGHTS:
-        raise ValueError(f"[quantize] weights={weights!r} came, wanted one of {', '.join(_WEIGHTS)}")
+        raise ValueError(
+            f"[quantize] weights={weights!r} came, wanted one of {', '.join(_WEIGHTS)}"
+        )
     if activations is not None and weights not in _ACTIVATIONS.get(activations, ()):
         fits = [w for w in _WEIGHTS if activations == w and w in _ACTIVATIONS]
         wanted = f"weights={fits[0]!r} with them" if fits else "None, 'bf16' or 'int8'"
@@ -127,9 +130,7 @@ def _group(linear: nn.Linear, name: str, weights: str, group: int | None) -> int
     return group
 
 
-def _round(
-    dense: torch.Tensor, bits: int, group: int | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _round(dense: torch.Tensor, bits: int, group: int | None) -> tuple[torch.Tensor, torch.Tensor]:
     """The nearest integers of so many bits, and the scales: of rows, or of groups of a row."""
     rows, depth = dense.shape
     groups = dense.view(rows, -1, depth if group is None else group)
@@ -149,9 +150,7 @@ def _round(
     return integers, scales.squeeze(-1) if group is None else scales
 
 
-def _product_of_bytes(
-    x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor
-) -> torch.Tensor:
+def _product_of_bytes(x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
     """Both rounded to bytes, row by row, multiplied as integers."""
     scale = x.abs().amax(-1, keepdim=True).clamp(min=1e-12) / 127
     rounded = (x / scale).round().clamp(-128, 127).to(torch.int8)

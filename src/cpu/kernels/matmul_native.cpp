@@ -28,7 +28,6 @@ struct BrainPairs {
 
   using Left = __m512i;
   using Right = __m512i;
-  static inline __attribute__((always_inline)) Left given(__m512i pairs) { return pairs; }
   static inline __attribute__((always_inline)) Left left(const A* at) {
     return _mm512_loadu_si512(at);
   }
@@ -60,14 +59,14 @@ struct ByteFours {
 
   using Left = __m512i;
   using Right = __m512i;
-  static inline __attribute__((always_inline)) Left given(__m512i bytes) {
+  static inline __attribute__((always_inline)) Left moved(__m512i bytes) {
     return kCorrected ? _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)) : bytes;
   }
   static inline __attribute__((always_inline)) Left left(const A* at) {
-    return given(_mm512_loadu_si512(at));
+    return moved(_mm512_loadu_si512(at));
   }
   static inline __attribute__((always_inline)) Left left(const A* at, std::int64_t count) {
-    return given(some_bytes(at, count));  // beyond the end the right ones are 0
+    return moved(some_bytes(at, count));  // beyond the end the right ones are 0
   }
   static inline __attribute__((always_inline)) Right right(const B* at) {
     return _mm512_loadu_si512(at);
@@ -126,7 +125,7 @@ template <class S>
 inline __attribute__((always_inline)) __m512i spread(const typename S::A* at) {
   float group;
   std::memcpy(&group, at, sizeof(group));
-  return S::given(_mm512_castps_si512(_mm512_set1_ps(group)));
+  return _mm512_castps_si512(_mm512_set1_ps(group));
 }
 
 template <class S, int kRows, int kVectors, bool kCut>
@@ -182,22 +181,44 @@ void grouped_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::i
   return grouped_tile<S, kMost, kVectors, kCut>(t, i, j, cols);
 }
 
+// Up to kOuterRows rows, of which a scheme that moves its left operand is given moved ones.
+template <class S>
+void grouped_block(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j) {
+  const std::int64_t cols = std::min<std::int64_t>(32, t.n - j);
+  if (cols == 32) {
+    grouped_rows<S, 2, false>(t, i, rows, j, cols);
+  } else if (cols > 16) {
+    grouped_rows<S, 2, true>(t, i, rows, j, cols);
+  } else {
+    grouped_rows<S, 1, true>(t, i, rows, j, cols);
+  }
+}
+
 /// b is a panel of groups; a is contiguous along k.
 template <class S>
 void outer_of_groups(const MatrixTile& t) {
   if (t.m == 0) return;
   const std::int64_t rows = even_block(t.m, kOuterRows);
-  for (std::int64_t j = 0; j < t.n; j += 32) {
-    const std::int64_t cols = std::min<std::int64_t>(32, t.n - j);
+  if constexpr (S::kCorrected) {
+    constexpr std::int64_t kRow = kPanelDepth * Groups<S>::kSize;
+    typename S::A moved[kOuterRows * kRow];
     for (std::int64_t i = 0; i < t.m; i += rows) {
-      const std::int64_t height = std::min(rows, t.m - i);
-      if (cols == 32) {
-        grouped_rows<S, 2, false>(t, i, height, j, cols);
-      } else if (cols > 16) {
-        grouped_rows<S, 2, true>(t, i, height, j, cols);
-      } else {
-        grouped_rows<S, 1, true>(t, i, height, j, cols);
+      MatrixTile some = t;
+      some.a = moved;
+      some.a_row = kRow;
+      some.c = static_cast<typename S::Sum*>(t.c) + i * t.c_row;
+      some.m = std::min(rows, t.m - i);
+      for (std::int64_t r = 0; r < some.m; ++r) {
+        const auto* const row = static_cast<const typename S::A*>(t.a) + (i + r) * t.a_row;
+        for (std::int64_t k = 0; k < t.k; ++k)
+          moved[r * kRow + k] = static_cast<typename S::A>(row[k] ^ -128);
       }
+      for (std::int64_t j = 0; j < t.n; j += 32) grouped_block<S>(some, 0, some.m, j);
+    }
+  } else {
+    for (std::int64_t j = 0; j < t.n; j += 32) {
+      for (std::int64_t i = 0; i < t.m; i += rows)
+        grouped_block<S>(t, i, std::min(rows, t.m - i), j);
     }
   }
 }

@@ -1,0 +1,75 @@
+"""Products of every pair of types beside torch's of one type, one thread: `python -m dvm.bench.product_types` prints
+GFLOP/s (for integers 10^9 operations a second) of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+
+from dvm import _core
+from dvm.bench import timer
+
+# Rows, columns, depth.
+CASES = (
+    (1, 768, 768), (8, 768, 768), (33, 768, 768), (128, 768, 768), (384, 768, 3072), (1, 4096, 4096),
+)  # fmt: skip
+TYPES = {
+    "f32": torch.float32,
+    "bf16": torch.bfloat16,
+    "f16": torch.float16,
+    "i8": torch.int8,
+    "u8": torch.uint8,
+}
+
+
+def executable(left: str, right: str) -> _core.Executable:
+    """x[m, k] times the transpose of w[n, k], as torch keeps the weight of a linear layer."""
+    graph = _core.Graph("product")
+    x, w = graph.input("x", left, ["m", "k"]), graph.input("w", right, ["n", "k"])
+    graph.output(graph.matmul(x, graph.permute(w, [1, 0])))
+    return _core.Executable(graph, like=torch.Tensor)
+
+
+def measure(seconds: float = 0.3) -> dict[tuple[str, str], list[dict[str, float]]]:
+    """By pair of types the median seconds of both engines for every case; of torch's where it has such a product."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pairs = [(left, right) for left, right, _ in _core.products() if {left, right} <= set(TYPES)]
+    try:
+        return {pair: [_measure(*pair, *case, seconds) for case in CASES] for pair in pairs}
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measure(left: str, right: str, m: int, n: int, k: int, seconds: float) -> dict[str, float]:
+    x, w = _random(left, m, k), _random(right, n, k)
+    run = executable(left, right)
+    engines: dict[str, Callable[[], object]] = {"dvm": lambda: run(x, w)}
+    if left == right == "i8":
+        engines["torch"] = lambda: torch._int_mm(x, w.t())
+    elif left == right:
+        engines["torch"] = lambda: F.linear(x, w)
+    with torch.inference_mode():
+        timings = timer.interleave(engines, seconds=seconds)
+    return {name: timing.median for name, timing in timings.items()}
+
+
+def _random(name: str, *shape: int) -> torch.Tensor:
+    dtype = TYPES[name]
+    if dtype.is_floating_point:
+        return torch.randn(*shape).to(dtype)
+    limits = torch.iinfo(dtype)
+    return torch.randint(limits.min, limits.max + 1, shape, dtype=dtype)
+
+
+if __name__ == "__main__":
+    print("| types | " + " | ".join(f"{m} x {n} x {k}" for m, n, k in CASES) + " |")
+    print("|---" * (len(CASES) + 1) + "|")
+    for (left, right), of_cases in measure().items():
+        rates = [
+            " / ".join(f"{2e-9 * m * n * k / time:.0f}" for time in times.values())
+            for (m, n, k), times in zip(CASES, of_cases, strict=True)
+        ]
+        print(f"| {left} by {right} | " + " | ".join(rates) + " |")
