@@ -108,6 +108,7 @@ class Builder:
         self.reductions = 0  # how many there are by now
         self.now = 0  # the time (see partition.py) of the node that is being built
         self.times: dict[int, int] = {}  # of the values of nodes
+        self.again: set[int] = set()  # values that the node being built computes once more
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self.roundings: set[int] = (
             set()
