@@ -252,7 +252,7 @@ def stop_profile() -> list[dict[str, Any]]:
 def plan_stats() -> dict[str, Any]:
     """
     The `executables` alive, the `plans` that they keep and their `bytes`, what `limit_bytes` allows, and all `hits`,
-    `misses` and `evictions` since the process began.
+    `misses` and `evictions` since the process began; `arena_bytes`, what the calling thread keeps for intermediate results.
     """
 
 def set_plan_bytes(bytes: int | None) -> None:
