@@ -144,6 +144,18 @@ class Graph:
         The matrix product of the last two axes, the axes before them broadcast. Of f32 or f64.
         """
 
+    def convolve(self, x: int, weight: int, stride: Sequence[int] = (), padding: Sequence[int] = (), dilation: Sequence[int] = (), groups: int = 1, transposed: bool = False) -> int:
+        """
+        The convolution of x [n, c, ...], with one to three axes more, and a weight [o, c / groups, ...]; transposed
+        the weight is [c, o / groups, ...]. All f32. `padding` has a number for each axis, or all those before and
+        then all those after, where transposed convolutions take a negative one for more elements.
+        """
+
+    def pool(self, op: str, x: int, taps: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (), dilation: Sequence[int] = ()) -> int:
+        """
+        The "max" or "sum" of each window of `taps` elements of x [n, c, ...], f32. What is beyond the ends counts for nothing.
+        """
+
     def concat(self, operands: Sequence[int], axis: int) -> int:
         """The operands one behind the other along `axis`."""
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "cpu/held.h"
-#include "cpu/scratch.h"
 
 namespace dvm::cpu {
 namespace {
@@ -35,21 +34,13 @@ std::int64_t even(std::int64_t size, std::int64_t most, std::int64_t multiple) {
 
 }  // namespace
 
-// Where a tile is.
-struct Product::At {
-  std::int64_t batch[kMaxAxes] = {};
-  std::int64_t row = 0, col = 0;
-  std::int64_t rows = 0, cols = 0;
-  int cut = 0;
-};
-
 bool Product::takes(const ProductShape& shape) {
   const std::int64_t element = dvm::bytes(shape.type);
   return rows_of_b(shape, element) || dots(shape, element);
 }
 
 Product::Product(ProductShape shape, const KernelTable& kernels)
-    : shape_(std::move(shape)), element_(dvm::bytes(shape_.type)) {
+    : MatrixTiles(shape.batch, shape.m, shape.n, dvm::bytes(shape.type)), shape_(std::move(shape)) {
   const MatrixKernels& of_type = shape_.type == Type::f64 ? kernels.matrix_f64 : kernels.matrix_f32;
   const bool dot =
       dots(shape_, element_) && (shape_.n < kLeastCols || !rows_of_b(shape_, element_));
@@ -60,72 +51,29 @@ Product::Product(ProductShape shape, const KernelTable& kernels)
 }
 
 void Product::choose_tile() {
-  std::int64_t batch = 1;
-  for (const std::int64_t size : shape_.batch) batch *= size;
-  tile_m_ = even(shape_.m, kMostRows, 8);
-  tile_n_ = even(shape_.n, kMostCols, kLeastCols);
-  const auto tiles = [&] {
-    tiles_m_ = (shape_.m + tile_m_ - 1) / tile_m_;
-    tiles_n_ = (shape_.n + tile_n_ - 1) / tile_n_;
-    return batch * tiles_m_ * tiles_n_;
-  };
-  while (tiles() < kWantedTiles && tile_m_ * tile_n_ * shape_.k > 2 * kLeastWork) {
-    if (tile_n_ >= 2 * kLeastCols) {
-      tile_n_ = even(shape_.n, tile_n_ / 2, kLeastCols);
-    } else if (tile_m_ >= 2 * kLeastRows) {
-      tile_m_ = even(shape_.m, tile_m_ / 2, 8);
+  std::int64_t rows = even(shape_.m, kMostRows, 8), cols = even(shape_.n, kMostCols, kLeastCols);
+  while (cut(rows, cols) < kWantedTiles && rows * cols * shape_.k > 2 * kLeastWork) {
+    if (cols >= 2 * kLeastCols) {
+      cols = even(shape_.n, cols / 2, kLeastCols);
+    } else if (rows >= 2 * kLeastRows) {
+      rows = even(shape_.m, rows / 2, 8);
     } else {
       break;
     }
   }
-  blocks_ = shape_.m == 0 || shape_.n == 0 ? 0 : tiles();
-  work_ = static_cast<double>(batch * shape_.m) * static_cast<double>(shape_.n) *
-          (static_cast<double>(shape_.k) / kProductsPerWork + 1);
-}
-
-std::int64_t Product::rows(int cut) const {
-  const std::int64_t last = shape_.m - (tiles_m_ - 1) * tile_m_;
-  if ((cut & 1) != 0) return last == tile_m_ ? 0 : last;
-  return tiles_m_ > 1 || last == tile_m_ ? tile_m_ : 0;
-}
-
-std::int64_t Product::cols(int cut) const {
-  const std::int64_t last = shape_.n - (tiles_n_ - 1) * tile_n_;
-  if ((cut & 2) != 0) return last == tile_n_ ? 0 : last;
-  return tiles_n_ > 1 || last == tile_n_ ? tile_n_ : 0;
-}
-
-void Product::write(ProductStrides result) { result_ = std::move(result); }
-
-void Product::finish(std::span<const std::vector<Word>> words, std::vector<ProductStrides> strides,
-                     const KernelTable& kernels) {
-  epilogue_ = std::move(strides);
-  std::size_t shapes = words.size();
-  while (shapes > 0 && words[shapes - 1].empty()) --shapes;
-  routines_.resize(shapes);
-  for (std::size_t i = 0; i < shapes; ++i) {
-    if (!words[i].empty()) routines_[i].bind(words[i], kernels);
-  }
-  if (!words[0].empty()) work_ += routines_[0].work * static_cast<double>(blocks_);
+  double batch = 1;
+  for (const std::int64_t size : shape_.batch) batch *= static_cast<double>(size);
+  set_work(batch * static_cast<double>(shape_.m) * static_cast<double>(shape_.n) *
+           (static_cast<double>(shape_.k) / kProductsPerWork + 1));
 }
 
 std::size_t Product::bytes() const {
-  std::size_t total = sizeof(Product) + held_bytes(shape_.batch) + held_bytes(shape_.a) +
-                      held_bytes(shape_.b) + held_bytes(result_) + held_bytes(epilogue_) +
-                      held_bytes(routines_);
-  for (const ProductStrides& strides : epilogue_) total += held_bytes(strides);
-  for (const Routine& routine : routines_) total += routine.bytes() - sizeof(routine);
-  return total;
+  return MatrixTiles::bytes() + sizeof(Product) - sizeof(MatrixTiles) + held_bytes(shape_.batch) +
+         held_bytes(shape_.a) + held_bytes(shape_.b);
 }
 
-std::int64_t Product::offset(const ProductStrides& strides, const At& at) const {
-  std::int64_t bytes = 0;
-  const std::size_t batch = shape_.batch.size();
-  for (std::size_t i = 0; i < batch; ++i) bytes += at.batch[i] * strides[i];
-  return bytes + at.row * strides[batch] + at.col * strides[batch + 1];
-}
-
-void Product::compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row) const {
+void Product::compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row,
+                      bool /*apart*/) const {
   const std::size_t batch = shape_.batch.size();
   const auto* const a = static_cast<const std::byte*>(launch.arguments[0]);
   const auto* const b = static_cast<const std::byte*>(launch.arguments[1]);
@@ -140,49 +88,6 @@ void Product::compute(const Launch& launch, const At& at, void* tile, std::int64
            .m = at.rows,
            .n = at.cols,
            .k = shape_.k});
-}
-
-void Product::run_epilogue(const Launch& launch, const At& at, void* tile) const {
-  void* arguments[kMaxSlots];
-  int next = 2;
-  for (std::size_t i = 0; i < epilogue_.size(); ++i) {
-    arguments[i] = epilogue_[i].empty() ? tile
-                                        : static_cast<std::byte*>(launch.arguments[next++]) +
-                                              offset(epilogue_[i], at);
-  }
-  const Routine& routine = routines_[at.cut];
-  run_blocks(routine, {arguments, launch.scalars}, 0, routine.blocks.total);
-}
-
-void Product::run(const Launch& launch, std::int64_t first, std::int64_t end) const {
-  thread_local Scratch scratch;
-  void* const tile = epilogue_.empty()
-                         ? nullptr
-                         : reinterpret_cast<void*>(
-                               scratch.get(static_cast<std::size_t>(tile_m_ * tile_n_ * element_)));
-  for (std::int64_t block = first; block < end; ++block) {
-    At at;
-    // Tiles of one column of tiles follow each other: they read the same piece of b.
-    std::int64_t left = block;
-    at.row = left % tiles_m_ * tile_m_;
-    left /= tiles_m_;
-    at.col = left % tiles_n_ * tile_n_;
-    left /= tiles_n_;
-    for (std::size_t i = shape_.batch.size(); i-- > 0;) {
-      at.batch[i] = left % shape_.batch[i];
-      left /= shape_.batch[i];
-    }
-    at.rows = std::min(tile_m_, shape_.m - at.row);
-    at.cols = std::min(tile_n_, shape_.n - at.col);
-    at.cut = (at.rows < tile_m_ ? 1 : 0) | (at.cols < tile_n_ ? 2 : 0);
-    if (epilogue_.empty()) {
-      auto* const result = static_cast<std::byte*>(launch.arguments[2]) + offset(result_, at);
-      compute(launch, at, result, result_[shape_.batch.size()] / element_);
-    } else {
-      compute(launch, at, tile, tile_n_);
-      run_epilogue(launch, at, tile);
-    }
-  }
 }
 
 }  // namespace dvm::cpu

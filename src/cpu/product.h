@@ -1,75 +1,42 @@
-// Product: a matrix product bound to its shapes, run tile by tile. A tile of the result is finished in memory that caches
-// hold; then its *epilogue*, a Program over the tile, reads it there and writes what becomes of it. Without one the tile
-// is a piece of the result. How tiles are cut depends on the shapes alone.
+// Product: a matrix product bound to its shapes, as tiles of which matrix_tiles.h tells. How they are cut depends on the
+// shapes alone.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "cpu/dispatch.h"
-#include "cpu/interpreter.h"
 #include "cpu/matrix.h"
-#include "cpu/routine.h"
-#include "cpu/tiled.h"
-#include "isa/words.h"
+#include "cpu/matrix_tiles.h"
 
 namespace dvm::cpu {
-
-/// Where a tensor of a product lies: byte strides along every batch axis, then along the rows and the columns of the
-/// result (0 where it does not move).
-using ProductStrides = std::vector<std::int64_t>;
 
 struct ProductShape {
   Type type = Type::f32;
   std::vector<std::int64_t> batch;
   std::int64_t m = 0, n = 0, k = 0;
-  ProductStrides a, b;            // b along the rows: 0; a along the columns: 0
+  MatrixStrides a, b;             // b along the rows: 0; a along the columns: 0
   std::int64_t a_k = 0, b_k = 0;  // bytes along k
 };
 
-class Product final : public Tiled {
+class Product final : public MatrixTiles {
  public:
-  static constexpr int kTileShapes = 4;  // bit 0: cut rows, bit 1: cut columns
-
   /// Throws std::logic_error unless the operands lie as some kernel takes them: see takes().
   Product(ProductShape shape, const KernelTable& kernels);
 
   /// Whether operands with these strides need no copy: b contiguous along the columns, or both along k.
   static bool takes(const ProductShape& shape);
 
-  /// The result is argument 2, with these strides; it is contiguous along the columns.
-  void write(ProductStrides result);
-  /// The tile goes to a Program: `words` are its forms for the tile shapes that occur (empty where one does not).
-  /// Argument i of the Program is the tile where strides[i] is empty, else the next of the launch's, with those strides.
-  void finish(std::span<const std::vector<Word>> words, std::vector<ProductStrides> strides,
-              const KernelTable& kernels);
-
-  std::int64_t tile_rows() const { return tile_m_; }
-  std::int64_t tile_cols() const { return tile_n_; }
-  /// Of tiles that are cut in rows (bit 0) or columns (bit 1); 0 if there are none.
-  std::int64_t rows(int cut) const;
-  std::int64_t cols(int cut) const;
-
-  /// Blocks are tiles. Arguments of the launch: a, b, then the result or the epilogue's.
-  void run(const Launch& launch, std::int64_t first, std::int64_t end) const override;
   const char* name() const override { return "matmul"; }
   std::size_t bytes() const override;
 
  private:
-  struct At;
   void choose_tile();
-  void compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row) const;
-  void run_epilogue(const Launch& launch, const At& at, void* tile) const;
-  std::int64_t offset(const ProductStrides& strides, const At& at) const;
+  void compute(const Launch& launch, const At& at, void* tile, std::int64_t tile_row,
+               bool apart) const override;
 
   ProductShape shape_;
   MatrixKernel kernel_ = nullptr;
-  std::int64_t element_ = 4;
-  std::int64_t tile_m_ = 1, tile_n_ = 1, tiles_m_ = 0, tiles_n_ = 0;
-  ProductStrides result_;
-  std::vector<ProductStrides> epilogue_;
-  std::vector<Routine> routines_;  // per shape of tile
 };
 
 }  // namespace dvm::cpu

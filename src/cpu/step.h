@@ -36,6 +36,14 @@ struct Step {
   std::int64_t inner_stride[kStepSlots] = {};
 };
 
+// What convolutions are made of besides products: see window.h.
+struct WindowPanel;
+struct WindowPlane;
+struct WindowKernels {
+  void (*panel)(const WindowPanel& panel) = nullptr;
+  void (*plane)(const WindowPlane& plane) = nullptr;
+};
+
 /// How many kernels an opcode may have: one per combination of broadcast operands.
 inline constexpr int kVariants = 1 << kMaxOperands;
 // Reductions have these instead.
@@ -53,6 +61,7 @@ struct KernelTable {
   Kernel expand_reduction;
   MatrixKernels matrix_f32, matrix_f64;
   AttentionKernels attention;
+  WindowKernels windows;
 };
 
 }  // namespace dvm::cpu

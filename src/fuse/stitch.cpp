@@ -8,6 +8,7 @@
 
 #include "fuse/parts.h"
 #include "fuse/views.h"
+#include "graph/windows.h"
 #include "isa/program.h"
 
 namespace dvm {
@@ -145,6 +146,12 @@ class Rewriting {
       case NodeKind::kMatmul:
         return made_.matmul(reshaped(now_[first], graph_.node(first).shape),
                             reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape));
+      case NodeKind::kConvolve:
+        return made_.convolve(reshaped(now_[first], graph_.node(first).shape),
+                              reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape),
+                              windows(node));
+      case NodeKind::kPool:
+        return made_.pool(node.op, reshaped(now_[first], graph_.node(first).shape), windows(node));
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

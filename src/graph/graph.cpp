@@ -4,17 +4,13 @@
 #include <bit>
 #include <stdexcept>
 
+#include "graph/text.h"
+
 namespace dvm {
 namespace {
 
 [[noreturn]] void fail(std::string_view op, const std::string& what) {
   throw std::invalid_argument("[" + std::string(op) + "] " + what);
-}
-
-std::string shape_text(const Dims& dims, const std::vector<Dim>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + dims.text(shape[i]);
-  return text + "]";
 }
 
 int normalise_axis(std::string_view op, int axis, std::size_t rank) {

@@ -9,8 +9,10 @@
 #include "cpu/dispatch.h"
 #include "cpu/held.h"
 #include "fuse/epilogue.h"
+#include "graph/windows.h"
 #include "isa/encode.h"
 #include "runtime/attention_plan.h"
+#include "runtime/convolution_plan.h"
 #include "runtime/copy_kernel.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
@@ -69,6 +71,12 @@ class Planner {
           break;
         case StepKind::kMatmul:
           matmul(steps[step_]);
+          break;
+        case StepKind::kConvolve:
+          convolve(steps[step_]);
+          break;
+        case StepKind::kPool:
+          pool(steps[step_]);
           break;
         case StepKind::kConcat:
           concat(flow.tensor_of(steps[step_].value));
@@ -203,10 +211,39 @@ class Planner {
       operands[which] = dense_copy(node.type, operands[which]);
       plan = MatmulPlan(node.type, sizes, operands[0].layout, operands[1].layout);
     }
+    tiles(step, plan, operands);
+  }
+
+  void convolve(const Step& step) {
+    const Node& node = graph().node(step.value);
+    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
+    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    const Windows moves = windows(node);
+    PlacedTensor operands[2];
+    for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
+    operands[1].layout = weight_by_groups(operands[1].layout, moves);
+    if (!ConvolutionPlan::takes(operands[1].layout))
+      operands[1] = dense_copy(node.type, operands[1]);
+    ConvolutionPlan plan(moves, sizes, operands[0].layout, operands[1].layout);
+    tiles(step, plan, operands);
+  }
+
+  void pool(const Step& step) {
+    const Node& node = graph().node(step.value);
+    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
+    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    const PlacedTensor operand = placement_.at(flow_.tensor_of(node.operands[0]));
+    ConvolutionPlan plan(node.op, windows(node), sizes, operand.layout);
+    tiles(step, plan, {&operand, 1});
+  }
+
+  // A MatmulPlan or a ConvolutionPlan, alone or with what finishes its tiles.
+  template <class Plan>
+  void tiles(const Step& step, Plan& plan, std::span<const PlacedTensor> operands) {
     if (step.index < 0) {
-      product_alone(step.value, plan, operands);
+      tiles_alone(step.value, plan, operands);
     } else {
-      product_with_epilogue(step, plan, operands);
+      tiles_with_epilogue(step, plan, operands);
     }
   }
 
@@ -257,27 +294,35 @@ class Planner {
     return whole;
   }
 
-  void product_alone(Value value, MatmulPlan& plan, const PlacedTensor* operands) {
+  template <class Plan>
+  void tiles_alone(Value value, Plan& plan, std::span<const PlacedTensor> operands) {
     const Type type = graph().node(value).type;
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
     const bool in_place = contiguous_at_end(result.layout, type);
     const PlacedTensor made = in_place ? result : scratch_like(type, result);
-    const Place reads[] = {operands[0].place, operands[1].place};
-    add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
-              bytes_of(operands[0].layout, type) + bytes_of(operands[1].layout, type) +
-                  bytes_of(made.layout, type));
+    std::vector<Place> reads;
+    std::int64_t moved = bytes_of(made.layout, type);
+    for (const PlacedTensor& operand : operands) {
+      reads.push_back(operand.place);
+      moved += bytes_of(operand.layout, type);
+    }
+    add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {}, moved);
     if (!in_place) copy(type, made, result);
   }
 
-  void product_with_epilogue(const Step& step, MatmulPlan& plan, const PlacedTensor* operands) {
+  template <class Plan>
+  void tiles_with_epilogue(const Step& step, Plan& plan, std::span<const PlacedTensor> operands) {
     const Kernel& kernel = flow_.fusion.kernels[step.index];
     const int input = epilogue_input(kernel, step.value);
     (void)fill_shape(kernel, input);
     if (writes_nothing(kernel)) return;
-    std::vector<Place> reads = {operands[0].place, operands[1].place}, writes;
-    std::int64_t moved = bytes_of(operands[0].layout, graph().node(step.value).type) +
-                         bytes_of(operands[1].layout, graph().node(step.value).type);
+    std::vector<Place> reads, writes;
+    std::int64_t moved = 0;
+    for (const PlacedTensor& operand : operands) {
+      reads.push_back(operand.place);
+      moved += bytes_of(operand.layout, graph().node(step.value).type);
+    }
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       if (static_cast<int>(i) == input) continue;
       const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));
@@ -291,8 +336,9 @@ class Planner {
     }
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    add_tiled(plan.finish(kernel, input, shape_, programs_), step.index, reads, writes, scalars,
-              moved);
+    const int rank = static_cast<int>(graph().node(step.value).shape.size());
+    add_tiled(plan.finish({kernel, input, shape_, rank}, programs_), step.index, reads, writes,
+              scalars, moved);
   }
 
   void add_tiled(std::unique_ptr<cpu::Tiled> tiled, int number, std::span<const Place> reads,

@@ -90,8 +90,20 @@ class Check:
     message: str
 
 
+@dataclass(frozen=True)
+class Moves:
+    """How windows move: a number for each axis behind images and channels; of padding all those before and then all
+    those after."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+
 # Values that a kernel reads or knows, whoever made them.
-_AT_HAND = frozenset(("constant", "scalar", "size", "iota", "matmul", "attention"))
+_AT_HAND = frozenset(
+    ("constant", "scalar", "size", "iota", "matmul", "attention", "convolve", "pool")
+)
 
 
 class Builder:
@@ -270,6 +282,20 @@ class Builder:
         self.reductions += 1
         return self._record("matmul", (a.id, b.id), ())
 
+    def convolve(
+        self, x: Value, weight: Value, moves: Moves, groups: int = 1, transposed: bool = False
+    ) -> Value:
+        """The convolution of x [n, c, ...] with a weight [o, c / groups, ...], see Graph.convolve."""
+        self.reductions += 1
+        arguments = (moves.stride, moves.padding, moves.dilation, groups, transposed)
+        return self._record("convolve", (x.id, weight.id), arguments)
+
+    def pool(self, name: str, x: Value, taps: Sequence[int], moves: Moves) -> Value:
+        """The "max" or "sum" of each window of x [n, c, ...], see Graph.pool."""
+        self.reductions += 1
+        arguments = (name, tuple(taps), moves.stride, moves.padding, moves.dilation)
+        return self._record("pool", (x.id,), arguments)
+
     def attention(
         self,
         operands: Sequence[Value],
@@ -416,6 +442,8 @@ def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any,
     if method == "attention":
         scale, causal, order = arguments
         return int(graph.attention(*operands, scale=scale, causal=causal, order=order))
+    if method == "pool":
+        return int(graph.pool(arguments[0], operands[0], *arguments[1:]))
     if method == "concat":
         return int(graph.concat(list(operands), arguments[0]))
     return int(getattr(graph, method)(*operands, *arguments))

@@ -23,5 +23,6 @@ void install_memory(KernelTable& table);
 void install_expand(KernelTable& table);
 void install_matrix(KernelTable& table);
 void install_attention(KernelTable& table);
+void install_windows(KernelTable& table);
 
 }  // namespace dvm::cpu
