@@ -213,7 +213,8 @@ def _convolve(node: Mapping[str, Any], operands: Sequence[Array], shape: tuple[i
         for tap, place in enumerate(places):
             piece = np.einsum("ngc...,gco->ngo...", parts, by[..., tap])
             padded[place] += piece
-        return padded[middle].reshape(shape)
+        cut: Array = padded[middle]
+        return cut.reshape(shape)
     padded = np.zeros([*parts.shape[:3], *wide])
     padded[middle] = parts
     result = np.zeros([x.shape[0], groups, by.shape[1], *shape[2:]])

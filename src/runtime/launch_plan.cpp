@@ -1,13 +1,11 @@
 #include "runtime/launch_plan.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "cpu/dispatch.h"
-#include "cpu/held.h"
 #include "fuse/epilogue.h"
 #include "graph/windows.h"
 #include "isa/encode.h"
@@ -16,24 +14,11 @@
 #include "runtime/copy_kernel.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
+#include "runtime/stopwatch.h"
 #include "schedule/schedule.h"
 
 namespace dvm {
 namespace {
-
-class Stopwatch {
- public:
-  /// Microseconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double us = std::chrono::duration<double, std::micro>(now - last_).count();
-    last_ = now;
-    return us;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 // Of what lies in memory: an axis that is broadcast is there once.
 std::int64_t bytes_of(const Layout& layout, Type type) {
@@ -200,10 +185,14 @@ class Planner {
     });
   }
 
+  std::vector<std::int64_t> sizes_of(Value value) {
+    const std::span<const std::int64_t> sizes = placement_.sizes_of(value);
+    return {sizes.begin(), sizes.end()};
+  }
+
   void matmul(const Step& step) {
     const Node& node = graph().node(step.value);
-    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
-    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
     PlacedTensor operands[2];
     for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
     MatmulPlan plan(node.type, sizes, operands[0].layout, operands[1].layout);
@@ -216,8 +205,7 @@ class Planner {
 
   void convolve(const Step& step) {
     const Node& node = graph().node(step.value);
-    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
-    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
     const Windows moves = windows(node);
     PlacedTensor operands[2];
     for (int i = 0; i < 2; ++i) operands[i] = placement_.at(flow_.tensor_of(node.operands[i]));
@@ -230,8 +218,7 @@ class Planner {
 
   void pool(const Step& step) {
     const Node& node = graph().node(step.value);
-    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
-    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
     const PlacedTensor operand = placement_.at(flow_.tensor_of(node.operands[0]));
     ConvolutionPlan plan(node.op, windows(node), sizes, operand.layout);
     tiles(step, plan, {&operand, 1});
@@ -495,24 +482,6 @@ class Planner {
 };
 
 }  // namespace
-
-std::string launch_name(const Flow& flow, const Launch& launch) {
-  const std::string kernel = launch.kernel < 0 ? "" : flow.fusion.kernels[launch.kernel].name;
-  if (launch.tiled != nullptr) return launch.tiled->name() + (kernel.empty() ? "" : "_" + kernel);
-  return kernel.empty() ? "copy" : kernel;
-}
-
-std::size_t LaunchPlan::bytes() const {
-  using cpu::held_bytes;
-  std::size_t total = sizeof(LaunchPlan) + held_bytes(outputs) + held_bytes(launches) +
-                      held_bytes(stages) + held_bytes(arguments) + held_bytes(scalars) +
-                      held_bytes(extents) + held_bytes(checks);
-  for (const Launch& launch : launches) {
-    total += launch.tiled != nullptr ? launch.tiled->bytes()
-                                     : launch.routine.bytes() - sizeof(launch.routine);
-  }
-  return total;
-}
 
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,
