@@ -140,7 +140,7 @@ class Graph:
 
     def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: float, causal: bool = False, order: Sequence[int] = ()) -> int:
         """
-        softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. All f32. If `causal`, row i
+        softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. All f32, or k and v f16 or bf16. If `causal`, row i
         sees the columns up to i. `order` is that of the result's axes in memory, as for output().
         """
 
@@ -154,6 +154,18 @@ class Graph:
         The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], or u8 [..., k / 2, n]
         that holds two elements along k, the first in the low half, from which 8 is taken; scales is f32
         [..., groups, n], and k / groups elements share one.
+        """
+
+    def convolve(self, x: int, weight: int, stride: Sequence[int] = (), padding: Sequence[int] = (), dilation: Sequence[int] = (), groups: int = 1, transposed: bool = False) -> int:
+        """
+        The convolution of x [n, c, ...], with one to three axes more, and a weight [o, c / groups, ...]; transposed
+        the weight is [c, o / groups, ...]. All f32. `padding` has a number for each axis, or all those before and
+        then all those after, where transposed convolutions take a negative one for more elements.
+        """
+
+    def pool(self, op: str, x: int, taps: Sequence[int], stride: Sequence[int] = (), padding: Sequence[int] = (), dilation: Sequence[int] = ()) -> int:
+        """
+        The "max" or "sum" of each window of `taps` elements of x [n, c, ...], f32. What is beyond the ends counts for nothing.
         """
 
     def concat(self, operands: Sequence[int], axis: int) -> int:
@@ -264,7 +276,7 @@ def stop_profile() -> list[dict[str, Any]]:
 def plan_stats() -> dict[str, Any]:
     """
     The `executables` alive, the `plans` that they keep and their `bytes`, what `limit_bytes` allows, and all `hits`,
-    `misses` and `evictions` since the process began.
+    `misses` and `evictions` since the process began; `arena_bytes`, what the calling thread keeps for intermediate results.
     """
 
 def set_plan_bytes(bytes: int | None) -> None:

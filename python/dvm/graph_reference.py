@@ -113,6 +113,10 @@ class Evaluation:
                 exact = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
                 wide = [operand.astype(exact) for operand in operands]
                 return np.matmul(*wide).astype(dtype)
+            case "convolve":
+                return _convolve(node, operands, shape).astype(dtype)
+            case "pool":
+                return _pool(node, operands[0], shape)
             case "attention":
                 return _attention(node, operands).astype(dtype)
             case "concat":
@@ -200,6 +204,59 @@ def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:
     total = powers.sum(-1, keepdims=True)
     shares: Array = np.matmul(powers / np.where(total == 0, 1, total), v)
     return shares
+
+
+def _convolve(node: Mapping[str, Any], operands: Sequence[Array], shape: tuple[int, ...]) -> Array:
+    """In float64, tap by tap: what a tap reads, or transposed writes, is a slice of the padded operand or result."""
+    x, weight = (operand.astype(np.float64) for operand in operands)
+    axes = range(len(shape) - 2)
+    stride, before, dilation = node["stride"], node["before"], node["dilation"]
+    groups, taps = node["groups"], weight.shape[2:]
+    # Moved is what the windows move over, still is what has an element for each place of a window.
+    still, moved = (x.shape[2:], shape[2:]) if node["transposed"] else (shape[2:], x.shape[2:])
+    reach = [(still[i] - 1) * stride[i] + (taps[i] - 1) * dilation[i] + 1 for i in axes]
+    wide = [max(reach[i], before[i] + moved[i], 0) for i in axes]
+    middle: Any = (..., *(slice(before[i], before[i] + moved[i]) for i in axes))
+    first = [[tap[i] * dilation[i] for i in axes] for tap in np.ndindex(*taps)]
+    places: list[Any] = [
+        (..., *(slice(at[i], at[i] + still[i] * stride[i], stride[i]) for i in axes))
+        for at in first
+    ]
+    parts = x.reshape([x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]])
+    by = weight.reshape([groups, weight.shape[0] // groups, weight.shape[1], math.prod(taps)])
+    if node["transposed"]:
+        padded = np.zeros([x.shape[0], groups, weight.shape[1], *wide])
+        for tap, place in enumerate(places):
+            piece = np.einsum("ngc...,gco->ngo...", parts, by[..., tap])
+            padded[place] += piece
+        cut: Array = padded[middle]
+        return cut.reshape(shape)
+    padded = np.zeros([*parts.shape[:3], *wide])
+    padded[middle] = parts
+    result = np.zeros([x.shape[0], groups, by.shape[1], *shape[2:]])
+    for tap, place in enumerate(places):
+        result += np.einsum("ngc...,goc->ngo...", padded[place], by[..., tap])
+    return result.reshape(shape)
+
+
+def _pool(node: Mapping[str, Any], x: Array, shape: tuple[int, ...]) -> Array:
+    """Tap by tap, over an operand that has nothing beyond its ends."""
+    nothing = -np.inf if node["op"] == "max" else 0.0
+    ends = zip(node["before"], node["after"], strict=True)
+    wide = np.pad(x, [(0, 0), (0, 0), *ends], constant_values=nothing)
+    result = np.full(shape, nothing, np.float64)
+    for tap in np.ndindex(*node["taps"]):
+        steps = zip(tap, node["dilation"], node["stride"], shape[2:], strict=True)
+        place: Any = (
+            ...,
+            *(
+                slice(t * apart, t * apart + size * stride, stride)
+                for t, apart, stride, size in steps
+            ),
+        )
+        there = wide[place][tuple(map(slice, shape))]
+        result = np.maximum(result, there) if node["op"] == "max" else result + there
+    return result.astype(x.dtype)
 
 
 def _gather(array: Array, index: Array, axis: int) -> Array:

@@ -1,4 +1,5 @@
-"""Kernels, matrix products and attentions of `explain()` in a line or two: what they compute, from what to what."""
+"""Kernels, matrix products, convolutions, pools and attentions of `explain()` in a line or two: what they compute, from
+what to what."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def kernel_line(kernel: dict[str, Any]) -> str:
 
 
 def matmul_line(matmul: dict[str, Any], kernels: Sequence[dict[str, Any]]) -> str:
-    """For one product that dvm.flow.products tells of; `kernels` are those among which its `epilogue` is a number."""
+    """For one product, convolution or pool that dvm.flow.products tells of; `kernels` are those among which its
+    `epilogue` is a number."""
     operands = " by ".join(map(_tensor, matmul["operands"]))
     result = f"{matmul['type']}[{', '.join(map(str, matmul['shape']))}]"
     line = f"{operands} -> {result}, {matmul['flops']} flops"

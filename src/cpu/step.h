@@ -37,6 +37,14 @@ struct Step {
   std::int64_t inner_stride[kStepSlots] = {};
 };
 
+// What convolutions are made of besides products: see window.h.
+struct WindowPanel;
+struct WindowPlane;
+struct WindowKernels {
+  void (*panel)(const WindowPanel& panel) = nullptr;
+  void (*plane)(const WindowPlane& plane) = nullptr;
+};
+
 /// How many kernels an opcode may have: one per combination of broadcast operands.
 inline constexpr int kVariants = 1 << kMaxOperands;
 // Reductions have these instead.
@@ -55,6 +63,7 @@ struct KernelTable {
   MatrixKernels matrix[kProductCount];
   MatrixKernels scaled_bytes, scaled_halves;  // of f32 with weights of 8 and of 4 bits
   AttentionKernels attention;
+  WindowKernels windows;
 };
 
 }  // namespace dvm::cpu

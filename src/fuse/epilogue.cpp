@@ -33,7 +33,7 @@ void attach_epilogues(const Grouping& grouping, Fusion& fusion) {
   // Of several products a Kernel finishes the last: the others are there by then.
   for (std::size_t at = steps.size(); at-- > 0;) {
     const Value product = steps[at].value;
-    if (steps[at].kind != StepKind::kMatmul || steps[at].index >= 0) continue;
+    if (!is_tiled(steps[at].kind) || steps[at].index >= 0) continue;
     const std::vector<Value>& users = grouping.users(product);
     if (grouping.outside(product) || users.empty()) continue;
     const int group = grouping.group_of(users[0]);
@@ -47,7 +47,7 @@ void attach_epilogues(const Grouping& grouping, Fusion& fusion) {
     if (reader == steps.end() || taken[reader->index] != 0) continue;
     if (!works_on_tiles(fusion.kernels[reader->index])) continue;
     taken[reader->index] = 1;
-    *reader = {StepKind::kMatmul, reader->index, product};
+    *reader = {steps[at].kind, reader->index, product};
     steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(at));
   }
 }

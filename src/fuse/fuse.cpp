@@ -33,6 +33,8 @@ class Ordering {
     if (node.kind == NodeKind::kAttention)
       fusion_.steps.push_back({StepKind::kAttention, -1, value});
     if (node.kind == NodeKind::kMatmul) fusion_.steps.push_back({StepKind::kMatmul, -1, value});
+    if (node.kind == NodeKind::kConvolve) fusion_.steps.push_back({StepKind::kConvolve, -1, value});
+    if (node.kind == NodeKind::kPool) fusion_.steps.push_back({StepKind::kPool, -1, value});
     if (node.kind == NodeKind::kConcat) fusion_.steps.push_back({StepKind::kConcat, -1, value});
   }
 
@@ -57,7 +59,8 @@ class Ordering {
 }  // namespace
 
 const char* name(StepKind kind) {
-  constexpr const char* kNames[] = {"kernel", "view", "attention", "matmul", "concat"};
+  constexpr const char* kNames[] = {"kernel",      "view", "attention", "matmul",
+                                    "convolution", "pool", "concat"};
   return kNames[static_cast<int>(kind)];
 }
 

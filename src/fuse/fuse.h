@@ -15,10 +15,17 @@ enum class StepKind : std::uint8_t {
   kView,       // value `value` is a view (permute, expand, reshape, slice) of a tensor that exists
   kAttention,  // value `value` is an attention
   kMatmul,  // value `value` is a matrix product; kernels[index] reads it tile by tile unless index is -1
+  kConvolve,  // the same of a convolution
+  kPool,      // and of a pool
   kConcat,  // value `value` holds its operands, which are written where they lie in it or copied there
 };
 
 const char* name(StepKind kind);
+
+/// Whether it makes a tensor by tiles, which a Kernel may read while caches hold them.
+constexpr bool is_tiled(StepKind kind) {
+  return kind == StepKind::kMatmul || kind == StepKind::kConvolve || kind == StepKind::kPool;
+}
 
 struct Step {
   StepKind kind;

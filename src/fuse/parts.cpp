@@ -11,7 +11,8 @@ namespace {
 constexpr int kMaxDepth = 8;
 
 bool multiplies(const Node& node) {
-  return node.kind == NodeKind::kMatmul || node.kind == NodeKind::kAttention;
+  return node.kind == NodeKind::kMatmul || node.kind == NodeKind::kAttention ||
+         node.kind == NodeKind::kConvolve || node.kind == NodeKind::kPool;
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "fuse/parts.h"
 #include "fuse/views.h"
+#include "graph/windows.h"
 #include "isa/program.h"
 
 namespace dvm {
@@ -149,6 +150,12 @@ class Rewriting {
         if (operands.size() == 2) return made_.matmul(operands[0], operands[1]);
         return made_.matmul_scaled(operands[0], operands[1], operands[2], bits_of(node));
       }
+      case NodeKind::kConvolve:
+        return made_.convolve(reshaped(now_[first], graph_.node(first).shape),
+                              reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape),
+                              windows(node));
+      case NodeKind::kPool:
+        return made_.pool(node.op, reshaped(now_[first], graph_.node(first).shape), windows(node));
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

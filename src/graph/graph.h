@@ -31,7 +31,9 @@ enum class NodeKind : std::uint8_t {
   kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
   kAttention,  // softmax(number * q k^T + mask) v over the last two axes of q, k, v and perhaps a mask
   kMatmul,     // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
-  kConcat,     // operands one behind the other along axes[0]; they exist in memory, and so does it
+  kConvolve,  // windows of operand 0 [n, c, ...] times operand 1; axes: see windows.h. It exists in memory
+  kPool,    // `op` over each window of the operand; as kConvolve
+  kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
 };
 
 struct Node {
@@ -49,6 +51,20 @@ struct Node {
 
 /// The order of an output's axes in memory, outermost first; empty means contiguous as indexed.
 using MemoryOrder = std::vector<int>;
+
+/// How the windows of a convolution move, one number per axis behind images and channels.
+struct Windows {
+  std::vector<int> stride;
+  /// Zeros before the first and after the last element. Transposed: elements that are left out of the result there, and
+  /// `after` may be negative, for more of them.
+  std::vector<int> before, after;
+  std::vector<int> dilation;
+  std::vector<int> taps = {};  // of a pool; a convolution has its weight's
+  /// Parts that channels are divided into; each part of the result sees one part of them.
+  int groups = 1;
+  /// Adds up what the forward convolution of the same numbers would have read: its gradient.
+  bool transposed = false;
+};
 
 /// What must hold in every call: a bool without dimensions, and what to say when it is false.
 struct Check {
@@ -96,6 +112,11 @@ class Graph {
   /// zeros. `order` is that of the result's axes in memory.
   Value attention(Value q, Value k, Value v, std::optional<Value> mask, double scale, bool causal,
                   MemoryOrder order = {});
+  /// The convolution, as machine learning calls it, of x [n, c, ...] with one to three axes more and a weight
+  /// [o, c / groups, ...]: [n, o, ...]. Transposed the weight is [c, o / groups, ...]. All are f32.
+  Value convolve(Value x, Value weight, const Windows& windows);
+  /// The largest element or the sum (`op`) of each window of x [n, c, ...], f32. Padding counts for nothing.
+  Value pool(Op op, Value x, const Windows& windows);
   /// The operands one behind the other along `axis`; all other axes are equal.
   Value concat(std::vector<Value> operands, int axis);
   void output(Value value, MemoryOrder order = {});

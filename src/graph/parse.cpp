@@ -98,6 +98,8 @@ class GraphParser {
     Dim start = -1;  // of a slice
     int step = 1;
     double scale = 1;  // of attention
+    Windows windows = {};
+    std::vector<int> padding = {};  // of a convolution: all ends before, then all after
     Type type = Type::f32;
     std::vector<Dim> shape;
   };
@@ -112,6 +114,18 @@ class GraphParser {
         call.start = graph_->dims().parse(balanced());
       } else if (accept("scale=")) {
         call.scale = real(word());
+      } else if (accept("taps=")) {
+        call.windows.taps = axes();
+      } else if (accept("stride=")) {
+        call.windows.stride = axes();
+      } else if (accept("padding=")) {
+        call.padding = axes();
+      } else if (accept("dilation=")) {
+        call.windows.dilation = axes();
+      } else if (accept("groups=")) {
+        call.windows.groups = integer<int>(word());
+      } else if (accept("transposed=")) {
+        call.windows.transposed = integer<int>(word()) != 0;
       } else if (accept("step=")) {
         call.step = integer<int>(word());
       } else if (operation == "size" || operation == "constant") {
@@ -159,6 +173,9 @@ class GraphParser {
       if (of.size() != 2) fail("matmul wants two operands, or three and axes=[bits]");
       return g.matmul(of[0], of[1]);
     }
+    if (operation == "convolve") return convolve(call);
+    if (operation == "max_pool") return g.pool(Op::max, call.operands[0], windows(call));
+    if (operation == "sum_pool") return g.pool(Op::sum, call.operands[0], windows(call));
     if (operation == "gather") {
       if (call.operands.size() != 2) fail("gather wants two operands");
       return g.gather(call.operands[0], call.operands[1], axis(call));
@@ -181,6 +198,18 @@ class GraphParser {
     if (call.operands.size() == 4) mask = call.operands[3];
     return graph_->attention(call.operands[0], call.operands[1], call.operands[2], mask, call.scale,
                              call.axes[0] != 0, {call.axes.begin() + 1, call.axes.end()});
+  }
+
+  static const Windows& windows(Call& call) {
+    const auto half = static_cast<std::ptrdiff_t>(call.padding.size() / 2);
+    call.windows.before.assign(call.padding.begin(), call.padding.begin() + half);
+    call.windows.after.assign(call.padding.begin() + half, call.padding.end());
+    return call.windows;
+  }
+
+  Value convolve(Call& call) {
+    if (call.operands.size() != 2) fail("convolve wants two operands");
+    return graph_->convolve(call.operands[0], call.operands[1], windows(call));
   }
 
   Value slice(const Call& call) {

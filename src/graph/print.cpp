@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "graph/text.h"
+#include "graph/windows.h"
 
 namespace dvm {
 namespace {
@@ -40,6 +41,16 @@ std::string join(const List& list, Text text) {
 std::string ref(Value value) { return "%" + std::to_string(value); }
 std::string axes_text(const std::vector<int>& axes) {
   return "[" + join(axes, [](int axis) { return std::to_string(axis); }) + "]";
+}
+
+std::string windows_text(const Windows& windows) {
+  std::vector<int> padding = windows.before;
+  padding.insert(padding.end(), windows.after.begin(), windows.after.end());
+  return (windows.taps.empty() ? "" : "taps=" + axes_text(windows.taps) + ", ") +
+         "stride=" + axes_text(windows.stride) + ", padding=" + axes_text(padding) +
+         ", dilation=" + axes_text(windows.dilation) +
+         (windows.groups == 1 ? "" : ", groups=" + std::to_string(windows.groups)) +
+         (windows.transposed ? ", transposed=1" : "");
 }
 
 std::string operation_text(const Graph& graph, const Node& node) {
@@ -80,6 +91,11 @@ std::string operation_text(const Graph& graph, const Node& node) {
     case NodeKind::kMatmul:
       return "matmul(" + operands + (node.axes.empty() ? "" : ", axes=" + axes_text(node.axes)) +
              ")";
+    case NodeKind::kConvolve:
+      return "convolve(" + operands + ", " + windows_text(windows(node)) + ")";
+    case NodeKind::kPool:
+      return std::string(info(node.op).name) + "_pool(" + operands + ", " +
+             windows_text(windows(node)) + ")";
     case NodeKind::kConcat:
       return "concat(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }
@@ -98,9 +114,12 @@ std::string quoted(const std::string& message) {
 
 }  // namespace
 
+std::string shape_text(const Dims& dims, const std::vector<Dim>& shape) {
+  return "[" + join(shape, [&](Dim dim) { return dims.text(dim); }) + "]";
+}
+
 std::string type_text(const Graph& graph, const Node& node) {
-  const auto dim = [&](Dim d) { return graph.dims().text(d); };
-  return std::string(info(node.type).text) + "[" + join(node.shape, dim) + "]";
+  return std::string(info(node.type).text) + shape_text(graph.dims(), node.shape);
 }
 
 std::string print(const Graph& graph) {

@@ -16,6 +16,8 @@
 namespace dvm {
 
 std::string print(const Graph& graph);
+/// `[b, n]`.
+std::string shape_text(const Dims& dims, const std::vector<Dim>& shape);
 /// `f32[b, n]`, the type of a value.
 std::string type_text(const Graph& graph, const Node& node);
 /// Throws std::invalid_argument "[graph text] line N: ..." for anything it cannot read.

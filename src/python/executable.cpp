@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "graph/windows.h"
 #include "python/callable.h"
 #include "python/convert.h"
 #include "python/module.h"
@@ -153,6 +154,25 @@ nb::dict matmul_object(const Graph& graph, const Step& step) {
   return dict;
 }
 
+// A convolution, its windows, and the number of the Kernel that finishes its tiles.
+nb::dict convolution_object(const Graph& graph, const Step& step) {
+  const Windows moves = windows(graph.node(step.value));
+  nb::dict dict = matmul_object(graph, step);
+  dict["stride"] = moves.stride;
+  dict["groups"] = moves.groups;
+  dict["transposed"] = moves.transposed;
+  return dict;
+}
+
+// A pool, its windows, and the number of the Kernel that finishes its tiles.
+nb::dict pool_object(const Graph& graph, const Step& step) {
+  const Node& node = graph.node(step.value);
+  nb::dict dict = matmul_object(graph, step);
+  dict["op"] = text(info(node.op).name);
+  dict["taps"] = windows(node).taps;
+  return dict;
+}
+
 // An attention: its operands, scale, and whether it is causal.
 nb::dict attention_object(const Graph& graph, Value value) {
   const Node& node = graph.node(value);
@@ -202,7 +222,7 @@ nb::dict explain(const Callable& self) {
   const Flow& flow = self.executable.flow();
   const Graph& graph = flow.graph;
   const Fusion& fusion = flow.fusion;
-  nb::list kernels, matmuls, attentions, concats, steps;
+  nb::list kernels, matmuls, convolutions, pools, attentions, concats, steps;
   for (const Kernel& kernel : fusion.kernels) kernels.append(kernel_object(graph, kernel));
   for (const Step& step : fusion.steps) {
     if (step.kind == StepKind::kKernel) {
@@ -212,12 +232,16 @@ nb::dict explain(const Callable& self) {
       if (step.kind == StepKind::kConcat) concats.append(concat_object(flow, step.value));
       if (step.kind == StepKind::kAttention) attentions.append(attention_object(graph, step.value));
       if (step.kind == StepKind::kMatmul) matmuls.append(matmul_object(graph, step));
+      if (step.kind == StepKind::kPool) pools.append(pool_object(graph, step));
+      if (step.kind == StepKind::kConvolve) convolutions.append(convolution_object(graph, step));
     }
   }
   nb::dict dict;
   dict["graph"] = graph.name();
   dict["kernels"] = kernels;
   dict["matmuls"] = matmuls;
+  dict["convolutions"] = convolutions;
+  dict["pools"] = pools;
   dict["attentions"] = attentions;
   dict["concats"] = concats;
   dict["steps"] = steps;

@@ -12,6 +12,7 @@
 #include "fuse/fuse.h"
 #include "fuse/stitch.h"
 #include "graph/text.h"
+#include "graph/windows.h"
 #include "python/convert.h"
 #include "python/facts.h"
 #include "python/module.h"
@@ -53,6 +54,10 @@ const char* kind_name(NodeKind kind) {
       return "attention";
     case NodeKind::kMatmul:
       return "matmul";
+    case NodeKind::kConvolve:
+      return "convolve";
+    case NodeKind::kPool:
+      return "pool";
     case NodeKind::kConcat:
       return "concat";
   }
@@ -115,8 +120,55 @@ nb::dict node_object(const Graph& graph, Value value) {
   if (node.kind == NodeKind::kSize || node.kind == NodeKind::kSlice)
     dict["dim"] = dim_object(graph.dims(), node.dim);
   if (node.kind == NodeKind::kAttention) dict["scale"] = node.number;
+  if (node.kind == NodeKind::kConvolve || node.kind == NodeKind::kPool) {
+    const Windows moves = windows(node);
+    dict["stride"] = moves.stride;
+    dict["before"] = moves.before;
+    dict["after"] = moves.after;
+    dict["dilation"] = moves.dilation;
+    dict["taps"] = moves.taps;
+    dict["groups"] = moves.groups;
+    dict["transposed"] = moves.transposed;
+  }
   if (!node.name.empty()) dict["name"] = node.name;
   return dict;
+}
+
+// As many numbers for padding as there are axes, or twice as many: all ends before, then all after. Lists that are left out
+// are filled with what changes nothing.
+Windows make_windows(const Graph& graph, Value x, std::vector<int> stride, std::vector<int> padding,
+                     std::vector<int> dilation) {
+  const std::size_t rank = node_of(graph, x).shape.size(), axes = rank < 2 ? 0 : rank - 2;
+  if (stride.empty()) stride.assign(axes, 1);
+  if (dilation.empty()) dilation.assign(axes, 1);
+  if (padding.empty()) padding.assign(axes, 0);
+  std::vector<int> after = padding;
+  if (padding.size() == 2 * axes) {
+    after.erase(after.begin(), after.begin() + static_cast<std::ptrdiff_t>(axes));
+    padding.resize(axes);
+  }
+  return {.stride = std::move(stride),
+          .before = std::move(padding),
+          .after = std::move(after),
+          .dilation = std::move(dilation)};
+}
+
+Value add_convolution(Graph& graph, Value x, Value weight, std::vector<int> stride,
+                      std::vector<int> padding, std::vector<int> dilation, int groups,
+                      bool transposed) {
+  Windows windows =
+      make_windows(graph, x, std::move(stride), std::move(padding), std::move(dilation));
+  windows.groups = groups;
+  windows.transposed = transposed;
+  return graph.convolve(x, weight, windows);
+}
+
+Value add_pool(Graph& graph, const std::string& op, Value x, std::vector<int> taps,
+               std::vector<int> stride, std::vector<int> padding, std::vector<int> dilation) {
+  Windows windows =
+      make_windows(graph, x, std::move(stride), std::move(padding), std::move(dilation));
+  windows.taps = std::move(taps);
+  return graph.pool(parse_op(op), x, windows);
 }
 
 nb::dict fuse_object(const Graph& source) {
@@ -270,6 +322,27 @@ void bind_graph(nb::module_& module) {
           "The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], "
           "or u8 [..., k / 2, n]\nthat holds two elements along k, the first in the low half, from "
           "which 8 is taken; scales is f32\n[..., groups, n], and k / groups elements share one.")
+      .def("convolve", &add_convolution, "x"_a, "weight"_a, "stride"_a = std::vector<int>{},
+           "padding"_a = std::vector<int>{}, "dilation"_a = std::vector<int>{}, "groups"_a = 1,
+           "transposed"_a = false,
+           nb::sig("def convolve(self, x: int, weight: int, stride: collections.abc.Sequence[int] "
+                   "= (), padding: collections.abc.Sequence[int] = (), dilation: "
+                   "collections.abc.Sequence[int] = (), groups: int = 1, transposed: bool = "
+                   "False) -> int"),
+           "The convolution of x [n, c, ...], with one to three axes more, and a weight [o, c / "
+           "groups, ...]; transposed\n"
+           "the weight is [c, o / groups, ...]. All f32. `padding` has a number for each axis, or "
+           "all those before and\n"
+           "then all those after, where transposed convolutions take a negative one for more "
+           "elements.")
+      .def(
+          "pool", &add_pool, "op"_a, "x"_a, "taps"_a, "stride"_a = std::vector<int>{},
+          "padding"_a = std::vector<int>{}, "dilation"_a = std::vector<int>{},
+          nb::sig("def pool(self, op: str, x: int, taps: collections.abc.Sequence[int], stride: "
+                  "collections.abc.Sequence[int] = (), padding: collections.abc.Sequence[int] = "
+                  "(), dilation: collections.abc.Sequence[int] = ()) -> int"),
+          "The \"max\" or \"sum\" of each window of `taps` elements of x [n, c, ...], f32. What is "
+          "beyond the ends counts for nothing.")
       .def("concat", &Graph::concat, "operands"_a, "axis"_a,
            "The operands one behind the other along `axis`.")
       .def(

@@ -1,4 +1,4 @@
-// The plans of all Executables together: how many bytes they may take, and what they do.
+// What all Executables together keep between calls: plans, how many bytes those may take, and the arena.
 #include "python/plans.h"
 
 #include <nanobind/stl/optional.h>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "python/module.h"
+#include "runtime/arena.h"
 
 namespace nb = nanobind;
 
@@ -21,6 +22,7 @@ nb::dict plan_stats() {
   const PlanBudget::Totals totals = PlanBudget::process().totals();
   nb::dict dict = plans_object(totals.plans);
   dict["executables"] = totals.caches;
+  dict["arena_bytes"] = Arena::kept_bytes();
   return dict;
 }
 
@@ -50,7 +52,8 @@ void bind_plans(nb::module_& module) {
   module.def("plan_stats", &plan_stats, nb::sig("def plan_stats() -> dict[str, typing.Any]"),
              "The `executables` alive, the `plans` that they keep and their `bytes`, what "
              "`limit_bytes` allows, and all `hits`,\n"
-             "`misses` and `evictions` since the process began.");
+             "`misses` and `evictions` since the process began; `arena_bytes`, what the calling "
+             "thread keeps for intermediate results.");
   module.def("set_plan_bytes", &set_plan_bytes, "bytes"_a.none(),
              "Bounds the plans of all Executables together; beyond it the ones used longest ago "
              "go. None: what the environment\n"

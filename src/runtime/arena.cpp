@@ -95,4 +95,6 @@ Arena::~Arena() {
   }
 }
 
+std::int64_t Arena::kept_bytes() { return kept.bytes; }
+
 }  // namespace dvm

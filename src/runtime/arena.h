@@ -43,6 +43,9 @@ class Arena {
 
   std::byte* data() const { return data_; }
 
+  /// What the calling thread keeps: as much as the largest call that it has made needed.
+  static std::int64_t kept_bytes();
+
  private:
   std::byte* data_ = nullptr;
   bool owned_ = false;

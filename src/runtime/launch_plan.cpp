@@ -1,37 +1,25 @@
 #include "runtime/launch_plan.h"
 
 #include <algorithm>
-#include <chrono>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "cpu/dispatch.h"
-#include "cpu/held.h"
 #include "fuse/epilogue.h"
+#include "graph/windows.h"
 #include "isa/encode.h"
 #include "runtime/attention_plan.h"
+#include "runtime/convolution_plan.h"
 #include "runtime/copy_kernel.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/stacking.h"
+#include "runtime/stopwatch.h"
 #include "schedule/schedule.h"
 
 namespace dvm {
 namespace {
-
-class Stopwatch {
- public:
-  /// Microseconds since the last call.
-  double lap() {
-    const auto now = std::chrono::steady_clock::now();
-    const double us = std::chrono::duration<double, std::micro>(now - last_).count();
-    last_ = now;
-    return us;
-  }
-
- private:
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
 
 // Of what lies in memory: an axis that is broadcast is there once.
 std::int64_t bytes_of(const Layout& layout, Type type) {
@@ -69,6 +57,12 @@ class Planner {
           break;
         case StepKind::kMatmul:
           matmul(steps[step_]);
+          break;
+        case StepKind::kConvolve:
+          convolve(steps[step_]);
+          break;
+        case StepKind::kPool:
+          pool(steps[step_]);
           break;
         case StepKind::kConcat:
           concat(flow.tensor_of(steps[step_].value));
@@ -192,30 +186,54 @@ class Planner {
     });
   }
 
+  std::vector<std::int64_t> sizes_of(Value value) {
+    const std::span<const std::int64_t> sizes = placement_.sizes_of(value);
+    return {sizes.begin(), sizes.end()};
+  }
+
   void matmul(const Step& step) {
     const Node& node = graph().node(step.value);
-    const std::span<const std::int64_t> of_result = placement_.sizes_of(step.value);
-    const std::vector<std::int64_t> sizes(of_result.begin(), of_result.end());
-    std::vector<PlacedTensor> operands;
-    std::vector<Type> types;
-    for (const Value operand : node.operands) {
-      operands.push_back(placement_.at(flow_.tensor_of(operand)));
-      types.push_back(graph().node(operand).type);
-    }
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
+    std::vector<PlacedTensor> operands = operands_of(node);
     const auto plan_of = [&] {
-      std::vector<const Layout*> layouts;
-      for (const PlacedTensor& operand : operands) layouts.push_back(&operand.layout);
-      return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts);
+      return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts_of(operands));
     };
     MatmulPlan plan = plan_of();
     for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
+      const bool turned = which == 1 && plan.copies_columns();
       operands[which] =
-          dense_copy(types[which], operands[which], which == 1 && plan.copies_columns());
+          dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
     }
+    tiles(step, plan, operands);
+  }
+
+  void convolve(const Step& step) {
+    const Node& node = graph().node(step.value);
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
+    const Windows moves = windows(node);
+    std::vector<PlacedTensor> operands = operands_of(node);
+    operands[1].layout = weight_by_groups(operands[1].layout, moves);
+    if (!ConvolutionPlan::takes(operands[1].layout))
+      operands[1] = dense_copy(node.type, operands[1]);
+    ConvolutionPlan plan(moves, sizes, operands[0].layout, operands[1].layout);
+    tiles(step, plan, operands);
+  }
+
+  void pool(const Step& step) {
+    const Node& node = graph().node(step.value);
+    const std::vector<std::int64_t> sizes = sizes_of(step.value);
+    const PlacedTensor operand = placement_.at(flow_.tensor_of(node.operands[0]));
+    ConvolutionPlan plan(node.op, windows(node), sizes, operand.layout);
+    tiles(step, plan, {&operand, 1});
+  }
+
+  // A MatmulPlan or a ConvolutionPlan, alone or with what finishes its tiles.
+  template <class Plan>
+  void tiles(const Step& step, Plan& plan, std::span<const PlacedTensor> operands) {
     if (step.index < 0) {
-      product_alone(step.value, plan, operands);
+      tiles_alone(step.value, plan, operands);
     } else {
-      product_with_epilogue(step, plan, operands);
+      tiles_with_epilogue(step, plan, operands);
     }
   }
 
@@ -223,51 +241,34 @@ class Planner {
     const Node& node = graph().node(value);
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
-    std::vector<PlacedTensor> operands;
+    std::vector<PlacedTensor> operands = operands_of(node);
     std::vector<Type> types;
-    for (const Value operand : node.operands) {
-      operands.push_back(placement_.at(flow_.tensor_of(operand)));
-      types.push_back(graph().node(operand).type);
-      if (operands.size() <= 3 && !contiguous_at_end(operands.back().layout, types.back()))
-        operands.back() = dense_copy(types.back(), operands.back());
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      types.push_back(graph().node(node.operands[i]).type);
+      if (i < 3 && !contiguous_at_end(operands[i].layout, bytes(types[i])))
+        operands[i] = dense_copy(types[i], operands[i]);
     }
     PlacedTensor made = result;
-    if (!contiguous_at_end(result.layout, Type::f32)) made = scratch_like(Type::f32, result);
-    std::vector<const Layout*> layouts;
-    std::vector<Place> reads;
+    if (!contiguous_at_end(result.layout, bytes(Type::f32))) made = scratch_like(Type::f32, result);
     std::int64_t moved = bytes_of(made.layout, Type::f32);
-    for (std::size_t i = 0; i < operands.size(); ++i) {
-      layouts.push_back(&operands[i].layout);
-      reads.push_back(operands[i].place);
-      moved += bytes_of(operands[i].layout, types[i]);
-    }
+    const std::vector<Place> reads = places_of(value, operands, moved);
     auto tiled = std::make_unique<cpu::Attention>(
-        attention_shape(layouts, types, made.layout, node.number, node.axes[0] != 0),
+        attention_shape(layouts_of(operands), types, made.layout, node.number, node.axes[0] != 0),
         *cpu::isa().kernels);
     add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
     if (made.place.kind != result.place.kind || made.place.index != result.place.index)
       copy(Type::f32, made, result);
   }
 
-  static bool contiguous_at_end(const Layout& layout, Type type) {
-    const int last = layout.rank - 1;
-    return layout.sizes[last] == 1 || layout.strides[last] == bytes(type);
-  }
-
   // Contiguous as indexed, or with the last two axes exchanged in memory.
   PlacedTensor scratch_like(Type type, const PlacedTensor& tensor, bool turned = false) {
+    const std::span sizes(tensor.layout.sizes, static_cast<std::size_t>(tensor.layout.rank));
+    std::vector<int> order(sizes.size());
+    std::iota(order.begin(), order.end(), 0);
+    if (turned) std::swap(order.end()[-1], order.end()[-2]);
     PlacedTensor made;
     made.placed = true;
-    Layout layout = tensor.layout;
-    const auto turn = [&] {
-      if (!turned) return;
-      std::swap(layout.sizes[layout.rank - 1], layout.sizes[layout.rank - 2]);
-      std::swap(layout.strides[layout.rank - 1], layout.strides[layout.rank - 2]);
-    };
-    turn();
-    layout = dense({layout.sizes, static_cast<std::size_t>(layout.rank)}, bytes(type));
-    turn();
-    made.layout = layout;
+    made.layout = dense(sizes, bytes(type), order);
     made.place = placement_.scratch(made.layout.elements() * bytes(type), step_);
     return made;
   }
@@ -278,39 +279,51 @@ class Planner {
     return whole;
   }
 
-  std::int64_t operand_bytes(Value product, const std::vector<PlacedTensor>& operands) const {
-    std::int64_t total = 0;
-    for (std::size_t i = 0; i < operands.size(); ++i)
-      total += bytes_of(operands[i].layout, graph().node(graph().node(product).operands[i]).type);
-    return total;
+  std::vector<PlacedTensor> operands_of(const Node& node) {
+    std::vector<PlacedTensor> operands;
+    for (const Value operand : node.operands)
+      operands.push_back(placement_.at(flow_.tensor_of(operand)));
+    return operands;
   }
 
-  static std::vector<Place> places_of(const std::vector<PlacedTensor>& operands) {
+  static std::vector<const Layout*> layouts_of(const std::vector<PlacedTensor>& operands) {
+    std::vector<const Layout*> layouts;
+    for (const PlacedTensor& operand : operands) layouts.push_back(&operand.layout);
+    return layouts;
+  }
+
+  // Of a product's operands; their bytes are added to `moved`.
+  std::vector<Place> places_of(Value product, std::span<const PlacedTensor> operands,
+                               std::int64_t& moved) const {
     std::vector<Place> places;
-    for (const PlacedTensor& operand : operands) places.push_back(operand.place);
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      places.push_back(operands[i].place);
+      moved += bytes_of(operands[i].layout, graph().node(graph().node(product).operands[i]).type);
+    }
     return places;
   }
 
-  void product_alone(Value value, MatmulPlan& plan, const std::vector<PlacedTensor>& operands) {
+  template <class Plan>
+  void tiles_alone(Value value, Plan& plan, std::span<const PlacedTensor> operands) {
     const Type type = graph().node(value).type;
     const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
     if (result.layout.elements() == 0) return;
-    const bool in_place = contiguous_at_end(result.layout, type);
+    const bool in_place = contiguous_at_end(result.layout, bytes(type));
     const PlacedTensor made = in_place ? result : scratch_like(type, result);
-    const std::vector<Place> reads = places_of(operands);
-    add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {},
-              operand_bytes(value, operands) + bytes_of(made.layout, type));
+    std::int64_t moved = bytes_of(made.layout, type);
+    const std::vector<Place> reads = places_of(value, operands, moved);
+    add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {}, moved);
     if (!in_place) copy(type, made, result);
   }
 
-  void product_with_epilogue(const Step& step, MatmulPlan& plan,
-                             const std::vector<PlacedTensor>& operands) {
+  template <class Plan>
+  void tiles_with_epilogue(const Step& step, Plan& plan, std::span<const PlacedTensor> operands) {
     const Kernel& kernel = flow_.fusion.kernels[step.index];
     const int input = epilogue_input(kernel, step.value);
     (void)fill_shape(kernel, input);
     if (writes_nothing(kernel)) return;
-    std::vector<Place> reads = places_of(operands), writes;
-    std::int64_t moved = operand_bytes(step.value, operands);
+    std::int64_t moved = 0;
+    std::vector<Place> reads = places_of(step.value, operands, moved), writes;
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       if (static_cast<int>(i) == input) continue;
       const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));
@@ -324,8 +337,9 @@ class Planner {
     }
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    add_tiled(plan.finish(kernel, input, shape_, programs_), step.index, reads, writes, scalars,
-              moved);
+    const int rank = static_cast<int>(graph().node(step.value).shape.size());
+    add_tiled(plan.finish({kernel, input, shape_, rank}, programs_), step.index, reads, writes,
+              scalars, moved);
   }
 
   void add_tiled(std::unique_ptr<cpu::Tiled> tiled, int number, std::span<const Place> reads,
@@ -482,24 +496,6 @@ class Planner {
 };
 
 }  // namespace
-
-std::string launch_name(const Flow& flow, const Launch& launch) {
-  const std::string kernel = launch.kernel < 0 ? "" : flow.fusion.kernels[launch.kernel].name;
-  if (launch.tiled != nullptr) return launch.tiled->name() + (kernel.empty() ? "" : "_" + kernel);
-  return kernel.empty() ? "copy" : kernel;
-}
-
-std::size_t LaunchPlan::bytes() const {
-  using cpu::held_bytes;
-  std::size_t total = sizeof(LaunchPlan) + held_bytes(outputs) + held_bytes(launches) +
-                      held_bytes(stages) + held_bytes(arguments) + held_bytes(scalars) +
-                      held_bytes(extents) + held_bytes(checks);
-  for (const Launch& launch : launches) {
-    total += launch.tiled != nullptr ? launch.tiled->bytes()
-                                     : launch.routine.bytes() - sizeof(launch.routine);
-  }
-  return total;
-}
 
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,

@@ -22,6 +22,11 @@ bool Layout::contiguous(std::int64_t element_bytes) const {
   return true;
 }
 
+bool contiguous_at_end(const Layout& layout, std::int64_t element_bytes) {
+  const int last = layout.rank - 1;
+  return layout.sizes[last] == 1 || layout.strides[last] == element_bytes;
+}
+
 Layout dense(std::span<const std::int64_t> sizes, std::int64_t element_bytes,
              std::span<const int> order) {
   Layout to;

@@ -20,6 +20,9 @@ struct Layout {
   bool contiguous(std::int64_t element_bytes) const;
 };
 
+/// Whether the last axis has no gaps.
+bool contiguous_at_end(const Layout& layout, std::int64_t element_bytes);
+
 /// A Layout that lies elsewhere, in no more memory than its rank asks for.
 struct LayoutView {
   int rank = 0;

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "cpu/dispatch.h"
-#include "isa/encode.h"
 
 namespace dvm {
 namespace {
@@ -65,11 +64,11 @@ bool MatmulPlan::copies_columns() const {
 }
 
 // Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
-bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const {
+bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::MatrixStrides>& tensors) const {
   const bool rows = outer + 1 == shape_.batch.size();
   const std::int64_t inner = rows ? shape_.m : shape_.batch[outer + 1];
   if (rows && shape_.batch[outer] != 1 && shape_.b[outer] != 0) return false;
-  const auto one_axis = [&](const cpu::ProductStrides& strides) {
+  const auto one_axis = [&](const cpu::MatrixStrides& strides) {
     return strides.empty() || strides[outer] == inner * strides[outer + 1];
   };
   return inner == 1 || shape_.batch[outer] == 1 ||
@@ -78,14 +77,14 @@ bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::ProductStrides
 }
 
 // A linear layer of a batch of sequences is one product of all their rows.
-void MatmulPlan::collapse(std::vector<cpu::ProductStrides>& tensors) {
+void MatmulPlan::collapse(std::vector<cpu::MatrixStrides>& tensors) {
   for (std::size_t outer = shape_.batch.size(); outer-- > 0;) {
     if (!merges(outer, tensors)) continue;
     const bool rows = outer + 1 == shape_.batch.size();
     std::int64_t& inner = rows ? shape_.m : shape_.batch[outer + 1];
     // Of an axis of size 1 the stride means nothing.
     const std::size_t gone = inner == 1 ? outer + 1 : outer;
-    const auto drop = [&](cpu::ProductStrides& strides) {
+    const auto drop = [&](cpu::MatrixStrides& strides) {
       if (!strides.empty()) strides.erase(strides.begin() + static_cast<std::ptrdiff_t>(gone));
     };
     drop(shape_.a);
@@ -99,7 +98,7 @@ void MatmulPlan::collapse(std::vector<cpu::ProductStrides>& tensors) {
 }
 
 std::unique_ptr<cpu::Product> MatmulPlan::write(const Layout& result) {
-  std::vector<cpu::ProductStrides> tensors(1);
+  std::vector<cpu::MatrixStrides> tensors(1);
   tensors[0].assign(result.strides, result.strides + result.rank);
   collapse(tensors);
   auto product = std::make_unique<cpu::Product>(shape_, *cpu::isa().kernels);
@@ -107,62 +106,12 @@ std::unique_ptr<cpu::Product> MatmulPlan::write(const Layout& result) {
   return product;
 }
 
-std::unique_ptr<cpu::Product> MatmulPlan::finish(const Kernel& kernel, int input,
-                                                 const KernelShape& shape,
+std::unique_ptr<cpu::Product> MatmulPlan::finish(const TileEpilogue& epilogue,
                                                  std::vector<Program>* programs) {
-  const std::vector<int>& dim_of_axis = kernel.inputs[input].dim_of_axis;
-  const int axes = static_cast<int>(dim_of_axis.size());
-  std::vector<cpu::ProductStrides> tensors;
-  const auto add = [&](const std::vector<std::int64_t>& along_axes) {
-    cpu::ProductStrides& strides = tensors.emplace_back(static_cast<std::size_t>(rank_), 0);
-    for (int axis = 0; axis < axes; ++axis) strides[dim_of_axis[axis]] = along_axes[axis];
-  };
-  for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
-    if (static_cast<int>(i) == input) {
-      tensors.emplace_back();
-    } else {
-      add(shape.input_strides[i]);
-    }
-  }
-  for (const std::vector<std::int64_t>& strides : shape.output_strides) add(strides);
+  std::vector<cpu::MatrixStrides> tensors = epilogue.strides();
   collapse(tensors);
   auto product = std::make_unique<cpu::Product>(shape_, *cpu::isa().kernels);
-
-  // On a tile one axis runs along the rows, one along the columns, and all others take one step.
-  int row_axis = -1, col_axis = -1;
-  for (int axis = 0; axis < axes; ++axis) {
-    if (dim_of_axis[axis] == rank_ - 1) col_axis = axis;
-    if (std::ranges::find(row_dims_, dim_of_axis[axis]) != row_dims_.end()) row_axis = axis;
-  }
-  const std::size_t row = shape_.batch.size(), col = row + 1;
-  const std::int64_t element = bytes(kProducts[shape_.types].sum);
-  KernelShape tile = shape;
-  const auto lay = [&](std::vector<std::int64_t>& strides, std::int64_t rows, std::int64_t cols) {
-    std::ranges::fill(strides, 0);
-    if (row_axis >= 0) strides[row_axis] = rows;
-    if (col_axis >= 0) strides[col_axis] = cols;
-  };
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    std::vector<std::int64_t>& strides = i < kernel.inputs.size()
-                                             ? tile.input_strides[i]
-                                             : tile.output_strides[i - kernel.inputs.size()];
-    if (tensors[i].empty()) {
-      lay(strides, product->tile_cols() * element, element);
-    } else {
-      lay(strides, tensors[i][row], tensors[i][col]);
-    }
-  }
-  std::vector<std::vector<Word>> words(cpu::Product::kTileShapes);
-  for (int cut = 0; cut < cpu::Product::kTileShapes; ++cut) {
-    std::ranges::fill(tile.extents, 1);
-    if (row_axis >= 0) tile.extents[row_axis] = product->rows(cut);
-    if (col_axis >= 0) tile.extents[col_axis] = product->cols(cut);
-    if (product->rows(cut) == 0 || product->cols(cut) == 0) continue;
-    Scheduled scheduled = schedule(kernel, tile);
-    words[cut] = encode(scheduled.stages[0].program);
-    if (programs != nullptr) programs->push_back(std::move(scheduled.stages[0].program));
-  }
-  product->finish(words, std::move(tensors), *cpu::isa().kernels);
+  epilogue.attach(*product, std::move(tensors), row_dims_, {rank_ - 1}, programs);
   return product;
 }
 

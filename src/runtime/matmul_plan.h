@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "cpu/product.h"
-#include "fuse/kernel.h"
 #include "isa/program.h"
 #include "runtime/layout.h"
-#include "schedule/schedule.h"
+#include "runtime/tile_epilogue.h"
 
 namespace dvm {
 
@@ -31,14 +30,13 @@ class MatmulPlan {
   /// The result goes to memory of this layout, which is contiguous along the columns.
   std::unique_ptr<cpu::Product> write(const Layout& result);
 
-  /// `kernel` reads the result as its input `input`. `shape` has the extents of the whole and the strides of all tensors.
-  /// The Programs made, for people and tests, are added to `programs` unless that is null.
-  std::unique_ptr<cpu::Product> finish(const Kernel& kernel, int input, const KernelShape& shape,
+  /// What reads the result runs on its tiles; `programs` as TileEpilogue::attach takes it.
+  std::unique_ptr<cpu::Product> finish(const TileEpilogue& epilogue,
                                        std::vector<Program>* programs);
 
  private:
-  void collapse(std::vector<cpu::ProductStrides>& tensors);
-  bool merges(std::size_t outer, const std::vector<cpu::ProductStrides>& tensors) const;
+  void collapse(std::vector<cpu::MatrixStrides>& tensors);
+  bool merges(std::size_t outer, const std::vector<cpu::MatrixStrides>& tensors) const;
 
   cpu::ProductShape shape_;
   std::vector<int>

@@ -231,7 +231,11 @@ def test_a_soak_counts_compilations_and_compares_every_result(dvm_command, tmp_p
     assert code == 0, err
     assert "gnn" in out
     model = json.loads(path.read_text())["results"]["gnn"]
-    assert (model["graphs"], model["recompilations"], model["wrong"]) == (1, 0, [])
+    ours = {"shapes": 9, "distinct_shapes": 9, "graphs": 1, "recompilations": 0}
+    assert model["engines"] == {"eager": ours | {"graphs": 0}, "dvm": ours}
+    assert model["wrong"] == []
+    assert len(model["arena_bytes"]) == len(model["resident_bytes"]) == 9
+    assert 0 < model["arena_bytes"][0] <= model["arena_bytes"][-1]
     assert 0 < model["largest_difference"] <= model["tolerance"]
     assert model["plans"]["misses"] == model["plans"]["plans"] + model["plans"]["evictions"]
     assert model["first"]["over"]["dvm over eager"]["p50"] > 0

@@ -84,6 +84,16 @@ def test_text_of_others_is_escaped():
                 "epilogue": None,
             }
         ],
+        "convolutions": [
+            {
+                "operands": [tensor, tensor],
+                "type": "f32",
+                "shape": [nasty],
+                "flops": "2*n",
+                "bytes": "4*n",
+                "epilogue": None,
+            }
+        ],
         "attentions": [
             {
                 "operands": [tensor, tensor, tensor],

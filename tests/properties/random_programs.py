@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from choosing import Chooser
+from sympy import sympify
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dvm.torch.decompositions import decompositions
@@ -23,6 +24,7 @@ from dvm.torch.options import Options
 # Three assignments; traced with the first. No size of a symbol equals that of another, "c" is divisible by 4.
 SAMPLES = {"a": (5, 8, 13), "b": (6, 11, 4), "c": (8, 4, 12)}
 LARGEST = 4000  # elements of a value in the first sample
+LARGEST_RUN = 4_000_000  # in any assignment that is run
 UNARY = ("sin", "tanh", "sigmoid", "neg", "abs", "relu", "cos", "square")
 IN_PLACE = ("sin_", "tanh_", "neg_", "abs_", "relu_", "zero_")
 
@@ -364,7 +366,9 @@ def _trace(program: RandomProgram) -> Any:
     """The program as a functional ATen graph with symbolic sizes, as AOTAutograd would make it."""
     first = program.inputs({symbol: sizes[0] for symbol, sizes in SAMPLES.items()})
     functional = torch.func.functionalize(program.function, remove="mutations")
-    return make_fx(functional, decompositions(), tracing_mode="symbolic")(*first)
+    # What torch remembers of operations on symbolic sizes never serves another program, and costs a third of the time.
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False):
+        return make_fx(functional, decompositions(), tracing_mode="symbolic")(*first)
 
 
 class Compiled:
@@ -377,11 +381,13 @@ class Compiled:
         environments = [node.meta["val"].fake_mode.shape_env for node in self.places]
         self.guards = [guard.expr for guard in environments[0].guards]
         self.graph = str(traced.graph)
+        values = [node.meta.get("val") for node in traced.graph.nodes]
+        self.counts = {sympify(v.numel()) for v in values if isinstance(v, torch.Tensor)}
         lowered = lower(traced, "inference", Options())
         self.run, self.source = lowered.run, lowered.compilation.source
 
     def serves(self, inputs: Sequence[torch.Tensor]) -> bool:
-        """Whether tracing relied on nothing that these sizes break."""
+        """Whether tracing relied on nothing that these sizes break, and no value becomes very large."""
         known = {}
         for tensor, shape in zip(inputs, self.shapes, strict=True):
             for size, symbolic in zip(tensor.shape, shape, strict=True):
@@ -389,23 +395,31 @@ class Compiled:
                     known[symbolic.node.expr] = size
                 elif symbolic != size:
                     return False
-        return all(guard.xreplace(known) == True for guard in self.guards)  # noqa: E712 - sympy's
+        if not all(guard.xreplace(known) == True for guard in self.guards):  # noqa: E712 - sympy's
+            return False
+        return all(count.xreplace(known) <= LARGEST_RUN for count in self.counts)
 
 
 def check(program: RandomProgram, shapes: int = 3) -> int:
     """Compares results and changed inputs with eager's for several sizes. How many of them the graph was made for."""
-    compiled = Compiled(program)
+    try:
+        compiled = Compiled(program)
+    except ValueError as error:
+        # Tracing by torch forgets the strides of an input that was changed; backend="aot_eager" fails alike.
+        if "Cannot view a tensor" in str(error):
+            return 0
+        raise
     function, served = program.function, 0
     assignments = [{s: sizes[i] for s, sizes in SAMPLES.items()} for i in range(3)]
     assignments += [program.sizes() for _ in range(shapes)]
     for number, sizes in enumerate(assignments):
         mine, theirs = program.inputs(sizes, number), program.inputs(sizes, number)
+        if not compiled.serves(mine):
+            continue
         try:
             wanted = function(*theirs)
         except (RuntimeError, IndexError):
             assert number > 2, "a program runs with the sizes that it was made for"
-            continue
-        if not compiled.serves(mine):
             continue
         served += 1
         came = compiled.run(list(mine))

@@ -2,6 +2,7 @@
 
 import gc
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,25 @@ def test_many_executables_share_one_bound():
         assert sum(executable.stats["evictions"] for executable in executables) > 1000
     finally:
         _core.set_plan_bytes(None)
+
+
+def test_the_arena_grows_to_what_the_largest_call_needs():
+    """In a thread of its own, which has kept nothing yet."""
+    graph = _core.Graph("between")
+    x, w = graph.input("x", "f32", ["m", 64]), graph.input("w", "f32", [64, 64])
+    graph.output(graph.matmul(graph.matmul(x, w), w))
+    executable = _core.Executable(graph, CACHE)
+    weight = np.ones((64, 64), np.float32)
+
+    def kept():
+        for rows in (300, 20, 600):
+            executable(np.ones((rows, 64), np.float32), weight)
+            yield _core.plan_stats()["arena_bytes"]
+
+    with ThreadPoolExecutor(1) as thread:
+        first, second, third = thread.submit(lambda: [*kept()]).result()
+    assert 0 < first == second < third
+    assert third >= executable.plan([[600, 64], [64, 64]])["arena_bytes"]
 
 
 def test_executables_are_freed():

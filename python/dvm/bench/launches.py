@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dvm import _core
 from dvm.flow.arithmetic import evaluate
+from dvm.flow.products import finished_tiles
 from dvm.flow.traffic import item_bytes
 
 _APART_NAMES = """
@@ -100,7 +101,7 @@ def of_executable(executable: _core.Executable, sizes: Mapping[str, int]) -> lis
     memory = {*graph.inputs, *(value for made in results for value in made)}
     # What products and concats make.
     memory |= {which for kind, which in explained["steps"] if kind not in ("kernel", "view")}
-    tiles = {matmul["epilogue"]: matmul["value"] for matmul in explained["matmuls"]}
+    tiles = finished_tiles(explained)
     launches = []
     for number, (kernel, made) in enumerate(zip(kernels, results, strict=True)):
         if number in tiles and _adds_bias(kernel, tiles[number]):

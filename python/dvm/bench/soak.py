@@ -1,5 +1,6 @@
-"""Does one compilation serve a thousand shapes? Each model of the catalogue at random sizes, beside eager: every
-result compared, recompilations counted, memory watched, and the first call of a shape timed apart from its repeats.
+"""Does one compilation serve a thousand shapes? Each model of the catalogue at random sizes, beside eager and, for as
+many of the shapes as is wished, Inductor: our results compared, recompilations counted, memory watched, and the first
+call of a shape timed apart from its repeats.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch._dynamo.utils import counters
+from torch._dynamo import lookup_backend
 
 import dvm
 from dvm.bench import timer
@@ -23,12 +24,13 @@ from dvm.torch import report
 
 EXPORTED = "dvm.compile"
 OURS = ("dvm", EXPORTED)
+INDUCTOR = "inductor"
 
 # Calls of a shape after its first.
 _REPEATS = 2
 
-# A model that torch has to compile for many of its shapes shall not go on in eager unnoticed.
-_RECOMPILE_LIMIT = 64
+# A model that torch has to compile for many of its shapes shall not go on in eager unnoticed: beyond this it fails.
+_RECOMPILE_LIMIT = 256
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -37,12 +39,15 @@ OnStep = Callable[[str, int], None]
 
 
 @dataclass
-class Latencies:
-    """Seconds of the calls of one engine, in the order of the shapes."""
+class Calls:
+    """What the calls of one engine took, in seconds and in the order of the shapes, and what it compiled for them."""
 
+    shapes: int  # how many of the shapes it ran, the first ones
     compile: float = 0.0  # the first call of all
     first: list[float] = field(default_factory=list)
     repeated: list[float] = field(default_factory=list)
+    graphs: int = 0  # compiled in all
+    recompilations: int = 0  # graphs that came after the first call
 
 
 @dataclass
@@ -50,15 +55,16 @@ class Soak:
     """What became of one model."""
 
     entry: Entry
-    engines: dict[str, Latencies]
-    graphs: int = 0  # at the end
-    recompilations: int = 0  # graphs that came after the first call
+    engines: dict[str, Calls]
     kernels: int = 0
     fallbacks: int = 0
     difference: float = 0.0
     wrong: list[dict[str, int]] = field(default_factory=list)  # sizes beyond the tolerance
     memory: list[int] = field(default_factory=list)  # resident bytes, after each tenth
     plan_bytes: list[int] = field(default_factory=list)  # those of the plans of "dvm", then too
+    arena_bytes: list[int] = field(
+        default_factory=list
+    )  # what is kept for intermediate results, then too
     plans: dict[str, int] = field(default_factory=dict)
 
 
@@ -67,43 +73,57 @@ def soak(
     shapes: int,
     names: Sequence[str],
     *,
+    inductor_shapes: int | None = None,
     seed: int = 0,
     on_step: OnStep = lambda model, total: None,
 ) -> Soak:
     """Runs `shapes` random shapes through the engines `names`, each shape a first time and again, the engines one
-    after the other. The first is "eager", one is "dvm", others may be backends of torch.compile and EXPORTED."""
+    after the other. The first is "eager", one is "dvm", others may be EXPORTED and INDUCTOR, which stops after
+    `inductor_shapes`. Raises torch's FailOnRecompileLimitHit where one has to be compiled very often."""
     torch._dynamo.reset()
     model = entry.build()
-    run = Soak(entry, {name: Latencies() for name in names})
+    limits = {INDUCTOR: min(shapes, inductor_shapes or shapes)}
+    run = Soak(entry, {name: Calls(limits.get(name, shapes)) for name in names})
     generator = torch.Generator().manual_seed(seed)
     seen: set[tuple[int, ...]] = set()
     with ExitStack() as stack:
         stack.enter_context(entry.settings())
-        stack.enter_context(torch._dynamo.config.patch(recompile_limit=_RECOMPILE_LIMIT))
+        stack.enter_context(_patient())
         stack.enter_context(torch.inference_mode())
         inputs = entry.inputs(entry.first(), generator)
         calls = {name: _engine(name, run, model, inputs) for name in names}
-        counters.clear()
         recorded = stack.enter_context(report.record())
         for name, call in calls.items():
             run.engines[name].compile += timer.once(lambda call=call: call(*inputs))  # type: ignore[misc]
-        begun = counters["dvm"]["graphs"]
+        begun = {name: engine.graphs for name, engine in run.engines.items()}
         for number in range(shapes):
             sizes = entry.draw(generator)
             key = tuple(sizes.values())
-            _shape(run, calls, sizes, generator, key not in seen)
+            running = {name: calls[name] for name in names if number < run.engines[name].shapes}
+            _shape(run, running, sizes, generator, key not in seen)
             seen.add(key)
             if (number + 1) % max(1, shapes // 10) == 0:
                 gc.collect()
                 run.memory.append(resident())
                 run.plan_bytes.append(_plans(recorded.compilations).get("bytes", 0))
+                run.arena_bytes.append(dvm.plan_stats()["arena_bytes"])
             on_step(entry.name, shapes)
-    run.graphs = counters["dvm"]["graphs"]
-    run.recompilations = run.graphs - begun
+    for name, engine in run.engines.items():
+        engine.recompilations = engine.graphs - begun[name]
     run.kernels = sum(len(graph.kernels) for graph in recorded.compilations)
     run.fallbacks = sum(len(graph.fallbacks) for graph in recorded.compilations)
     run.plans = _plans(recorded.compilations)
     return run
+
+
+def _patient() -> AbstractContextManager[Any]:
+    """Lets torch compile a function many times, and fail rather than go on in eager."""
+    patch: AbstractContextManager[Any] = torch._dynamo.config.patch(
+        recompile_limit=_RECOMPILE_LIMIT,
+        accumulated_recompile_limit=_RECOMPILE_LIMIT,
+        fail_on_recompile_limit_hit=True,
+    )
+    return patch
 
 
 def _engine(
@@ -111,13 +131,22 @@ def _engine(
 ) -> Callable[..., Any]:
     if name == "eager":
         return model
+    calls = run.engines[name]
     if name == EXPORTED:
         start = time.perf_counter()
         shapes = run.entry.dynamic_shapes(model)
         exported = dvm.compile(model, inputs, dynamic_shapes=shapes)
-        run.engines[name].compile = time.perf_counter() - start
+        calls.compile = time.perf_counter() - start
+        calls.graphs = 1  # a call has nothing to compile with
         return exported
-    compiled: Callable[..., Any] = torch.compile(model, backend=name, dynamic=True)
+    backend = lookup_backend(name)
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        made = backend(graph, inputs)  # or has Dynamo begin anew
+        calls.graphs += 1
+        return made
+
+    compiled: Callable[..., Any] = torch.compile(model, backend=counting, dynamic=True)
     return compiled
 
 
@@ -131,12 +160,12 @@ def _shape(
     inputs = run.entry.inputs(sizes, generator)
     wanted: Any = None
     for name, call in calls.items():
-        latencies = run.engines[name]
+        engine = run.engines[name]
         start = time.perf_counter()
         result = call(*inputs)
-        (latencies.first if new else latencies.repeated).append(time.perf_counter() - start)
+        (engine.first if new else engine.repeated).append(time.perf_counter() - start)
         for _ in range(_REPEATS):
-            latencies.repeated.append(timer.once(lambda call=call: call(*inputs)))  # type: ignore[misc]
+            engine.repeated.append(timer.once(lambda call=call: call(*inputs)))  # type: ignore[misc]
         if wanted is None:
             wanted = result
         elif name in OURS:
@@ -171,9 +200,9 @@ def growth(samples: Sequence[int]) -> int:
 
 
 def ratios(run: Soak, engine: str, rival: str, kind: str) -> list[float]:
-    """For each call, the seconds of `engine` over those of `rival`; `kind` is "first" or "repeated"."""
+    """For each call that both made, the seconds of `engine` over those of `rival`; `kind` is "first" or "repeated"."""
     ours, theirs = (getattr(run.engines[name], kind) for name in (engine, rival))
-    return [a / b for a, b in zip(ours, theirs, strict=True)]
+    return [a / b for a, b in zip(ours, theirs, strict=False)]
 
 
 def pairs(run: Soak) -> list[tuple[str, str]]:
@@ -198,9 +227,15 @@ def as_json(run: Soak) -> dict[str, Any]:
     kinds = ("first", "repeated")
     return {
         "threads": torch.get_num_threads(),
-        "distinct_shapes": len(run.engines["dvm"].first),
-        "graphs": run.graphs,
-        "recompilations": run.recompilations,
+        "engines": {
+            name: {
+                "shapes": it.shapes,
+                "distinct_shapes": len(it.first),
+                "graphs": it.graphs,
+                "recompilations": it.recompilations,
+            }
+            for name, it in run.engines.items()
+        },
         "kernels": run.kernels,
         "fallbacks": run.fallbacks,
         "largest_difference": run.difference,
@@ -208,8 +243,10 @@ def as_json(run: Soak) -> dict[str, Any]:
         "wrong": run.wrong,
         "resident_bytes": run.memory,
         "plan_bytes": run.plan_bytes,
+        "arena_bytes": run.arena_bytes,
         "growth_bytes": growth(run.memory),
         "plan_growth_bytes": growth(run.plan_bytes),
+        "arena_growth_bytes": growth(run.arena_bytes),
         "plans": run.plans,
         "compile": {"seconds": {name: it.compile for name, it in run.engines.items()}},
         **{

@@ -215,6 +215,9 @@ def soak(
     shapes: Annotated[int, typer.Option(min=1, help="Random shapes per model.")] = 1000,
     json: JsonFile = None,
     inductor: Inductor = True,
+    inductor_shapes: Annotated[
+        int | None, typer.Option(min=1, help="Only so many of the shapes for torch's compiler.")
+    ] = None,
     export: Annotated[bool, typer.Option(help="Also run models through dvm.compile.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the shapes and the elements.")] = 0,
@@ -231,12 +234,20 @@ def soak(
     need(*{package: None for entry in chosen for package in entry.packages} or ["torch"])
     if threads is not None:
         torch.set_num_threads(threads)
-    engines = ["eager", *["inductor"] * inductor, *[benchmark.EXPORTED] * export, "dvm"]
+    engines = ["eager", *[benchmark.INDUCTOR] * inductor, *[benchmark.EXPORTED] * export, "dvm"]
     note_load()
     runs = []
     with stages() as progress:
         for entry in chosen:
-            runs.append(benchmark.soak(entry, shapes, engines, seed=seed, on_step=progress.advance))
+            run = benchmark.soak(
+                entry,
+                shapes,
+                engines,
+                inductor_shapes=inductor_shapes,
+                seed=seed,
+                on_step=progress.advance,
+            )
+            runs.append(run)
             if json is not None and str(json) != "-":
                 write("soak", {run.entry.name: benchmark.as_json(run) for run in runs}, json)
     if str(json) == "-":

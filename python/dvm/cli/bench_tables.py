@@ -204,29 +204,50 @@ def print_soaks(runs: list[Soak], shapes: int) -> None:
     """What became of each model, then how long its calls took."""
     from dvm.bench import soak
 
-    columns = ("graphs", "recompiled", "kernels", "in torch", "difference", "memory", "of plans")
-    rows = table(f"Compiled once, {shapes} random shapes", "model", *columns)
+    names = list(runs[0].engines)
+    compiling = names[1:]
+    columns = (
+        "graphs",
+        "recompiled",
+        "kernels",
+        "in torch",
+        "difference",
+        "memory",
+        "of plans",
+        "of arena",
+    )
+    title = f"Compiled once, {shapes} random shapes; graphs of {' / '.join(compiling)}"
+    rows = table(title, "model", *columns)
     for run in runs:
         colour = "red" if run.wrong else "green"
+        counts = [run.engines[name] for name in compiling]
         rows.add_row(
             run.entry.name,
-            *map(str, (run.graphs, run.recompilations, run.kernels, run.fallbacks)),
+            " / ".join(str(each.graphs) for each in counts),
+            " / ".join(str(each.recompilations) for each in counts),
+            *map(str, (run.kernels, run.fallbacks)),
             f"[{colour}]{run.difference:.1e}",
-            f"{soak.growth(run.memory) / 2**20:+.1f} MiB",
-            f"{soak.growth(run.plan_bytes) / 2**20:+.1f} MiB",
+            *(
+                f"{soak.growth(samples) / 2**20:+.1f} MiB"
+                for samples in (run.memory, run.plan_bytes, run.arena_bytes)
+            ),
         )
     console.print(rows)
     console.print(
-        "memory: growth of the process over the second half of the shapes; of plans: how much of it"
-        " dvm keeps as plans. oneDNN keeps up to 1024 primitives, ONEDNN_PRIMITIVE_CACHE_CAPACITY=4 few"
+        "memory: growth of the process over the second half of the shapes; of plans, of arena: how much of"
+        " it dvm keeps as such. oneDNN keeps up to 1024 primitives, ONEDNN_PRIMITIVE_CACHE_CAPACITY=4 few"
     )
-    names = list(runs[0].engines)
+    engines = runs[0].engines.items()
+    titles = [
+        name if each.shapes == shapes else f"{name},\n{each.shapes} shapes"
+        for name, each in engines
+    ]
     for kind, title in (("first", "The first call of a shape"), ("repeated", "A repeated shape")):
         pairs = soak.pairs(runs[0])
         times = table(
             f"{title}: p50, p99, max",
             "model",
-            *names,
+            *titles,
             *(f"{name}\nover {rival}" for name, rival in pairs),
         )
         for run in runs:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dvm import _core
 from dvm.compiled.host_cost import host_cost
 from dvm.flow import traffic
 from dvm.flow.arithmetic import evaluate
-from dvm.flow.products import attentions, launched, products
+from dvm.flow.products import (
+    attentions,
+    convolutions,
+    finished_tiles,
+    launched,
+    pools,
+    products,
+)
 from dvm.flow.steps import Flow, Run
 from dvm.flow.wiring import Types, wiring
 
@@ -66,7 +73,9 @@ def account_of(
     return {
         **more,
         "kernels": list(_kernels(runs, executables)),
-        "matmuls": list(_matmuls(runs, executables)),
+        "matmuls": list(_with_epilogues(products, runs, executables)),
+        "convolutions": list(_with_epilogues(convolutions, runs, executables)),
+        "pools": list(_with_epilogues(pools, runs, executables)),
         "attentions": [found for run in runs for found in attentions(*executables[run])],
         "fallbacks": list(fallbacks),
         "updates": list(updates),
@@ -85,21 +94,25 @@ def _kernels(runs: Sequence[int], executables: Explained) -> Iterator[dict[str, 
     """Each with the `bytes` that it moves. A product whose tiles it finishes is never in memory."""
     for run in runs:
         explained = executables[run][1]
-        tiles = {matmul["epilogue"]: matmul["value"] for matmul in explained["matmuls"]}
+        tiles = finished_tiles(explained)
         for number, kernel in enumerate(explained["kernels"]):
             tensors = [*kernel["inputs"], *kernel["outputs"]]
             moved = [tensor for tensor in tensors if tensor["value"] != tiles.get(number)]
             yield {**kernel, "bytes": traffic.text(traffic.of_tensors(moved))}
 
 
-def _matmuls(runs: Sequence[int], executables: Explained) -> Iterator[dict[str, Any]]:
+def _with_epilogues(
+    told: Callable[[_core.Graph, Mapping[str, Any]], list[dict[str, Any]]],
+    runs: Sequence[int],
+    executables: Explained,
+) -> Iterator[dict[str, Any]]:
     """As dvm.flow.products tells of them; an `epilogue` is a place among the kernels of all runs."""
     before = 0
     for run in runs:
         graph, explained = executables[run]
-        for matmul in products(graph, explained):
-            number = matmul["epilogue"]
-            yield {**matmul, "epilogue": None if number is None else before + number}
+        for one in told(graph, explained):
+            number = one["epilogue"]
+            yield {**one, "epilogue": None if number is None else before + number}
         before += len(explained["kernels"])
 
 

@@ -28,6 +28,16 @@ class Explanation(dict[str, Any]):
         return [matmul for graph in self["graphs"] for matmul in graph["matmuls"]]
 
     @property
+    def convolutions(self) -> list[dict[str, Any]]:
+        """The convolutions of all graphs, with what matmuls have, and `stride`, `groups` and `transposed`."""
+        return [found for graph in self["graphs"] for found in graph["convolutions"]]
+
+    @property
+    def pools(self) -> list[dict[str, Any]]:
+        """The pools of all graphs, with what matmuls have, and `op` ("max" or "sum") and `taps`."""
+        return [pool for graph in self["graphs"] for pool in graph["pools"]]
+
+    @property
     def attentions(self) -> list[dict[str, Any]]:
         """The attentions of all graphs, each with `operands` (queries, keys, values, and a mask if there is one),
         `type`, `shape`, `scale`, `causal`, `flops` and `bytes`."""
@@ -57,6 +67,8 @@ class Explanation(dict[str, Any]):
         counts = [plural(len(graphs), "graph"), plural(len(self.kernels), "kernel")]
         if self.matmuls:
             counts.append(plural(len(self.matmuls), "matrix product"))
+        if self.convolutions:
+            counts.append(plural(len(self.convolutions), "convolution"))
         counts += [
             f"{plural(calls, 'operation')} in torch",
             plural(self["compiles"], "compilation"),
@@ -82,11 +94,14 @@ class Explanation(dict[str, Any]):
 
 
 def _lines_of_launches(graph: Mapping[str, Any]) -> Iterator[str]:
-    """Kernels, matrix products and attentions in the order in which they run."""
+    """Kernels, matrix products, convolutions, pools and attentions in the order in which they run."""
     kernels = graph["kernels"]
     for node in graph["wiring"]["nodes"]:
         if node["kind"] == "matmul":
             yield f"matmul {matmul_line(graph['matmuls'][node['place']], kernels)}"
+        for kind in ("convolution", "pool"):
+            if node["kind"] == kind:
+                yield f"{kind} {matmul_line(graph[f'{kind}s'][node['place']], kernels)}"
         if node["kind"] == "attention":
             yield f"attention {attention_line(graph['attentions'][node['place']])}"
         if node.get("kernel") is not None:

@@ -1,5 +1,6 @@
-"""The matrix products and attentions of a Graph, as explain() and profiles tell of them: what is multiplied, which
-kernel finishes the tiles, and what it costs as arithmetic on sizes. What tensors move is counted in traffic.py.
+"""The matrix products, convolutions, pools and attentions of a Graph, as explain() and profiles tell of them: what is
+multiplied, which kernel finishes the tiles, and what it costs as arithmetic on sizes. What tensors move is counted in
+traffic.py.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from dvm.flow.arithmetic import evaluate
 
 @dataclass(frozen=True)
 class Launched:
-    """A kernel, a product, a product and the kernel that finishes its tiles, or an attention, with the tensors in
-    memory that it reads and writes: mappings with `value`, `type` and `shape`."""
+    """A kernel, a product, convolution or pool, one of these and the kernel that finishes its tiles, or an attention,
+    with the tensors in memory that it reads and writes: mappings with `value`, `type` and `shape`."""
 
-    kind: str  # "kernel", "matmul" or "attention"
+    kind: str  # "kernel", "matmul", "convolution", "pool" or "attention"
     name: str
     place: int  # among those of its kind that the Executable explains
     kernel: int | None  # which it is, or which finishes it
@@ -31,7 +32,7 @@ def launched(explained: Mapping[str, Any]) -> Iterator[Launched]:
     kernels = explained["kernels"]
     places = {
         (kind, found["value"]): place
-        for kind in ("matmul", "attention")
+        for kind in ("matmul", "convolution", "pool", "attention")
         for place, found in enumerate(explained[f"{kind}s"])
     }
     for kind, which in explained["steps"]:
@@ -60,6 +61,25 @@ def products(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str,
     return [_product(graph, matmul) for matmul in explained["matmuls"]]
 
 
+def convolutions(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `convolutions` that an Executable explains, with what products() adds."""
+    return [_convolution(graph, convolution) for convolution in explained["convolutions"]]
+
+
+def pools(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `pools` that an Executable explains, with what products() adds: one flop for each element of a window."""
+    return [
+        _tiled(graph, pool, traffic.count([*pool["shape"], *pool["taps"]], 1))
+        for pool in explained["pools"]
+    ]
+
+
+def finished_tiles(explained: Mapping[str, Any]) -> dict[int, int]:
+    """By the number of a kernel the value whose tiles it finishes, which is then never in memory."""
+    made = (*explained["matmuls"], *explained["convolutions"], *explained["pools"])
+    return {one["epilogue"]: one["value"] for one in made if one["epilogue"] is not None}
+
+
 def attentions(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The `attentions` that an Executable explains, with what products() adds. Scores are never in memory; those that a
     causal attention leaves out count among its `flops`."""
@@ -67,13 +87,24 @@ def attentions(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[st
 
 
 def _product(graph: _core.Graph, matmul: Mapping[str, Any]) -> dict[str, Any]:
-    operands = _operands(graph, matmul)
-    moved = operands if matmul["epilogue"] is not None else [*operands, matmul]
     depth = matmul["operands"][0]["shape"][-1]
+    return _tiled(graph, matmul, traffic.count([*matmul["shape"], depth], 2))
+
+
+def _convolution(graph: _core.Graph, convolution: Mapping[str, Any]) -> dict[str, Any]:
+    """Each element that windows, or what they write if transposed, are at meets the weights of one channel."""
+    x, weight = (operand["shape"] for operand in convolution["operands"])
+    places = x if convolution["transposed"] else convolution["shape"]
+    return _tiled(graph, convolution, traffic.count([*places, *weight[1:]], 2))
+
+
+def _tiled(graph: _core.Graph, product: Mapping[str, Any], flops: traffic.Bytes) -> dict[str, Any]:
+    operands = _operands(graph, product)
+    moved = operands if product["epilogue"] is not None else [*operands, product]
     return {
-        **matmul,
+        **product,
         "operands": operands,
-        "flops": traffic.text(traffic.count([*matmul["shape"], depth], 2)),
+        "flops": traffic.text(flops),
         "bytes": traffic.text(traffic.of_tensors(moved)),
     }
 
@@ -106,13 +137,18 @@ def _name(graph: _core.Graph, value: int) -> str:
 def flops_of_launches(
     executable: _core.Executable, arguments: Sequence[Sequence[int] | float]
 ) -> dict[tuple[str, int], list[int]]:
-    """What the products and attentions of a call take, in their order, by the name and number with which a profile
-    tells of their launches. `arguments` are the shapes of its inputs and the values of its scalars. Nothing where sizes
-    are not known. Another version than the one that explain() tells of may have run, whose launches then have other
-    names and numbers.
+    """What the products, convolutions, pools and attentions of a call take, in their order, by the name and number with
+    which a profile tells of their launches. `arguments` are the shapes of its inputs and the values of its scalars.
+    Nothing where sizes are not known. Another version than the one that explain() tells of may have run, whose launches
+    then have other names and numbers.
     """
     graph, explained = executable.graph, executable.explain()
-    told = {"matmul": products(graph, explained), "attention": attentions(graph, explained)}
+    told = {
+        "matmul": products(graph, explained),
+        "convolution": convolutions(graph, explained),
+        "pool": pools(graph, explained),
+        "attention": attentions(graph, explained),
+    }
     sizes = _sizes(graph, arguments)
     found: dict[tuple[str, int], list[int]] = {}
     for launch in launched(explained):

@@ -146,6 +146,8 @@ class _Drawing:
                 return self._kernel_title(node["kernel"])
             case "matmul":
                 return f"matmul {self.words.product(self.graph['matmuls'][node['place']])}"
+            case "convolution" | "pool" as kind:
+                return f"{kind} {self.words.product(self.graph[f'{kind}s'][node['place']])}"
             case "attention":
                 return f"attention {self.words.shape(self.graph['attentions'][node['place']]['shape'])}"
             case "torch":
@@ -159,7 +161,7 @@ class _Drawing:
     def _second_title(self, at: int) -> list[str]:
         """Of the kernel that finishes the tiles of a product."""
         node = self.nodes[at]
-        finished = node["kind"] == "matmul" and node["kernel"] is not None
+        finished = node["kind"] in ("matmul", "convolution", "pool") and node["kernel"] is not None
         return [f"then {self._kernel_title(node['kernel'])}"] if finished else []
 
     def _lines(self, at: int) -> list[str]:
@@ -225,7 +227,7 @@ class _Drawing:
         node = self.nodes[at]
         kernel = None if node.get("kernel") is None else self.graph["kernels"][node["kernel"]]
         product = None
-        if node["kind"] in ("matmul", "attention"):
+        if node["kind"] in ("matmul", "convolution", "pool", "attention"):
             product = self.graph[f"{node['kind']}s"][node["place"]]
         lines = []
         if product is not None:

@@ -50,6 +50,8 @@ def _totals(explanation: Mapping[str, Any]) -> str:
         ("kernels", len(kernels)),
         ("operations in them", sum(len(kernel["ops"]) for kernel in kernels)),
         ("matrix products", sum(len(graph["matmuls"]) for graph in graphs)),
+        ("convolutions", sum(len(graph["convolutions"]) for graph in graphs)),
+        ("pools", sum(len(graph["pools"]) for graph in graphs)),
         ("attentions", sum(len(graph["attentions"]) for graph in graphs)),
         ("operations left in torch", calls),
     ]

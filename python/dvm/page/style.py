@@ -54,12 +54,13 @@ svg .title { font-weight: 600; } svg .small { fill: var(--soft); } svg .op { tex
 svg .label { fill: var(--soft); paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round;
   pointer-events: none; }
 svg .box { stroke-width: 1.3; fill: var(--card); stroke: var(--line); } svg .chip { fill: var(--card); stroke: none; }
-svg .kernel .box, svg .matmul .box, svg .attention .box { fill: var(--paper); stroke: var(--ink); }
+svg .kernel .box, svg .matmul .box, svg .convolution .box, svg .pool .box,
+svg .attention .box { fill: var(--paper); stroke: var(--ink); }
 svg .repeated .box { fill: hsl(var(--hue) var(--strength) var(--fill-light));
   stroke: hsl(var(--hue) var(--strength) var(--rule-light)); }
 svg .repeated .chip { fill: hsl(var(--hue) var(--strength) var(--chip-light)); }
 svg .node:not(.repeated) .chip { stroke: var(--rule); }
-svg .matmul .box, svg .attention .box { stroke-width: 2.6; }
+svg .matmul .box, svg .convolution .box, svg .pool .box, svg .attention .box { stroke-width: 2.6; }
 svg .torch .box { fill: var(--torch); stroke: var(--torch-rule); stroke-dasharray: 5 3; }
 svg .edge { fill: none; stroke: var(--line); stroke-width: 1.4; }
 svg .reach { fill: none; stroke: transparent; stroke-width: 12; }

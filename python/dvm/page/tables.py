@@ -24,7 +24,9 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
             _memory(graph, words),
             host(graph),
             _kernels(graph, number, words),
-            _matmuls(graph, number, words),
+            _products(graph, number, words, "Matrix products", "matmuls"),
+            _products(graph, number, words, "Convolutions", "convolutions"),
+            _products(graph, number, words, "Pools", "pools"),
             _attentions(graph, words),
             stages(graph),
             versions(graph, words),
@@ -81,10 +83,10 @@ def _key(number: int, kernel: int, kind: int | None) -> str:
     return tag("a", str(kernel), href=f"#g{number}k{kernel}", style=hue(kind), class_=classes)
 
 
-def _matmuls(graph: Mapping[str, Any], number: int, words: Words) -> str:
+def _products(graph: Mapping[str, Any], number: int, words: Words, title: str, kind: str) -> str:
     rows = []
     kinds = kernel_kinds(graph["kernels"])
-    for matmul in graph["matmuls"]:
+    for matmul in graph[kind]:
         kernel = matmul["epilogue"]
         flops = human_flops(at_sizes(matmul["flops"], graph["sizes"]))
         moved = human(at_sizes(matmul["bytes"], graph["sizes"]))
@@ -105,9 +107,9 @@ def _matmuls(graph: Mapping[str, Any], number: int, words: Words) -> str:
                 _amount(matmul["bytes"], moved, words),
             ]
         )
-    titles = ["multiplied", "product", "tiles finished by kernel", "flops", "bytes moved"]
+    titles = ["from", "made", "tiles finished by kernel", "flops", "bytes moved"]
     hint = "one that a kernel finishes is never in memory"
-    return table("Matrix products", titles, rows, hint)
+    return table(title, titles, rows, hint)
 
 
 def _attentions(graph: Mapping[str, Any], words: Words) -> str:

@@ -11,6 +11,7 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
+from dvm.torch.recipes import Moves, Recipe, make
 from dvm.torch.symbols import IntLike, Size, Symbols, expression
 
 Number = bool | int | float
@@ -76,17 +77,6 @@ class Value:
         return self.builder.op("neg", self)
 
 
-class Recipe:
-    """How a value was made, so that a segment can make it again in a Graph of its own."""
-
-    __slots__ = ("arguments", "method", "operands")
-
-    def __init__(self, method: str, operands: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-        self.method = method
-        self.operands = operands
-        self.arguments = arguments
-
-
 @dataclass
 class Check:
     """What must hold of every element, and what IndexError tells if it does not."""
@@ -96,7 +86,19 @@ class Check:
 
 
 # Values that a kernel reads or knows, whoever made them.
-_AT_HAND = frozenset(("constant", "scalar", "size", "iota", "matmul", "matmul_scaled", "attention"))
+_AT_HAND = frozenset(
+    (
+        "constant",
+        "scalar",
+        "size",
+        "iota",
+        "matmul",
+        "matmul_scaled",
+        "attention",
+        "convolve",
+        "pool",
+    )
+)
 
 
 class Builder:
@@ -113,6 +115,7 @@ class Builder:
         self.reductions = 0  # how many there are by now
         self.now = 0  # the time (see partition.py) of the node that is being built
         self.times: dict[int, int] = {}  # of the values of nodes
+        self.again: set[int] = set()  # values that the node being built computes once more
         self._dims: set[str] = set()  # symbols that sizes of inputs are made of
         self.roundings: set[int] = (
             set()
@@ -309,6 +312,20 @@ class Builder:
         before = Value(self, recipe.operands[0])
         return before if (before.type, value.type) in _EXACT else value
 
+    def convolve(
+        self, x: Value, weight: Value, moves: Moves, groups: int = 1, transposed: bool = False
+    ) -> Value:
+        """The convolution of x [n, c, ...] with a weight [o, c / groups, ...], see Graph.convolve."""
+        self.reductions += 1
+        arguments = (moves.stride, moves.padding, moves.dilation, groups, transposed)
+        return self._record("convolve", (x.id, weight.id), arguments)
+
+    def pool(self, name: str, x: Value, taps: Sequence[int], moves: Moves) -> Value:
+        """The "max" or "sum" of each window of x [n, c, ...], see Graph.pool."""
+        self.reductions += 1
+        arguments = (name, tuple(taps), moves.stride, moves.padding, moves.dilation)
+        return self._record("pool", (x.id,), arguments)
+
     def attention(
         self,
         operands: Sequence[Value],
@@ -446,17 +463,3 @@ class Builder:
         value = make(self.graph, method, operands, arguments)
         self.recipes[value] = Recipe(method, operands, arguments)
         return Value(self, value)
-
-
-def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any, ...]) -> int:
-    """Adds one node to a Graph from the parts of a Recipe."""
-    if method == "elementwise":
-        return int(graph.elementwise(arguments[0], list(operands)))
-    if method == "reduce":
-        return int(graph.reduce(arguments[0], operands[0], arguments[1]))
-    if method == "attention":
-        scale, causal, order = arguments
-        return int(graph.attention(*operands, scale=scale, causal=causal, order=order))
-    if method == "concat":
-        return int(graph.concat(list(operands), arguments[0]))
-    return int(getattr(graph, method)(*operands, *arguments))

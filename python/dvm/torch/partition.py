@@ -129,15 +129,20 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
     roles: dict[fx.Node, Role] = {}
     fallbacks: list[Fallback] = []
     reducing: set[fx.Node] = set()
+    makers: dict[int, fx.Node] = {}  # of values
+    again: dict[fx.Node, list[fx.Node]] = {}  # what a node computes once more from its operands
     clock = Clock(before)
     for node in graph.nodes:
         if node.op == "output":
             continue
         reductions, builder.now = builder.reductions, clock.in_core(node)
+        builder.again.clear()
         role, reason = _assign(builder, roles, node)
         roles[node] = role
         if builder.reductions != reductions:
             reducing.add(node)
+        if role is Role.CORE:
+            again[node] = [makers[value] for value in builder.again if value in makers]
         if reason:
             fallbacks.append(Fallback(node, reason))
         if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
@@ -145,9 +150,11 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
         time, value = clock.add(node, role), builder.values.get(node)
         if isinstance(value, Value):
             builder.times.setdefault(value.id, time)
+            makers.setdefault(value.id, node)
+    kept = reducing | _bound(before, again)
     while True:
         times = _times(graph, roles, before)
-        _sink(graph, roles, times, reducing, before)
+        _sink(graph, roles, times, kept, before)
         part = Partition(builder, roles, times, {}, set(), fallbacks)
         for node in graph.nodes:
             if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
@@ -161,6 +168,15 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
                 _from_outside(builder, node)
     _materialize(graph, part)
     return part
+
+
+def _bound(before: Before, again: Mapping[fx.Node, list[fx.Node]]) -> set[fx.Node]:
+    """Nodes that read what is changed afterwards, be it by doing again what their operands did."""
+    bound = {node for earlier in before.values() for node in earlier}
+    for node, operands in again.items():  # operands first
+        if not bound.isdisjoint(operands):
+            bound.add(node)
+    return bound
 
 
 def _worthwhile(part: Partition, segment: Segment) -> bool:
@@ -302,16 +318,16 @@ def _sink(
     graph: fx.Graph,
     roles: dict[fx.Node, Role],
     times: dict[fx.Node, int],
-    reducing: set[fx.Node],
+    kept: set[fx.Node],
     before: Before,
 ) -> None:
     """Moves what only one later segment needs into that segment, where it need not be written and read again.
 
-    Not reductions, whose results are smaller than what they read; nor what would keep alive more than it frees.
+    Not `kept`: reductions, whose results are smaller than what they read, and what reads memory before it changes.
+    Nor what would keep alive more than it frees.
     """
     if any(_effects(node)[0] for node in graph.nodes if node not in before):
         return  # a later segment might read what was changed in between
-    bound = {node for earlier in before.values() for node in earlier}  # they read what is changed
     readers: dict[fx.Node, set[fx.Node]] = {}  # the nodes that read a tensor, be it through views
 
     def all_readers(node: fx.Node) -> set[fx.Node]:
@@ -335,8 +351,7 @@ def _sink(
     for node in reversed(graph.nodes):
         if (
             roles.get(node) is not Role.CORE
-            or node in reducing
-            or node in bound
+            or node in kept
             or node.target is operator.getitem  # it is made with the other results
             or not isinstance(node.meta["val"], torch.Tensor)
         ):

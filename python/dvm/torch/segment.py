@@ -8,9 +8,10 @@ import torch
 from torch import fx
 
 from dvm import _core
-from dvm.torch.builder import Builder, Value, make
+from dvm.torch.builder import Builder, Value
 from dvm.torch.checks import combined
 from dvm.torch.partition import Partition, Segment
+from dvm.torch.recipes import make
 from dvm.torch.symbols import memory_order, names
 
 

@@ -24,5 +24,6 @@ void install_expand(KernelTable& table);
 void install_matrix(KernelTable& table);
 void install_matrix_native(KernelTable& table);  // after install_matrix, some of which it replaces
 void install_attention(KernelTable& table);
+void install_windows(KernelTable& table);
 
 }  // namespace dvm::cpu

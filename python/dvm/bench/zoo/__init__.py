@@ -5,13 +5,13 @@ Small enough for any machine, with the structure of the real ones. One file per 
 
 from __future__ import annotations
 
-from dvm.bench.zoo import decoders, encoders, small, translators
+from dvm.bench.zoo import decoders, encoders, images, small, translators
 from dvm.bench.zoo.decoders import causal_model
 from dvm.bench.zoo.entry import Entry, difference, flat
 
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
-    for family in (encoders, decoders, translators, small)
+    for family in (encoders, decoders, translators, small, images)
     for entry in family.ENTRIES
 }
 

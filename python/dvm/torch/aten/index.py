@@ -39,6 +39,7 @@ def _pick(b: Builder, value: Value, index: Value, from_right: int, steps: list[i
     if recipe.method in ("elementwise", "cast") and not b.is_tensor(value):
         if steps[0] < 0:
             raise Declined("too much is computed from what is picked")
+        b.again.add(value.id)
         operands = [
             _pick(b, Value(b, operand), index, from_right, steps) for operand in recipe.operands
         ]
