@@ -137,3 +137,15 @@ def test_what_is_picked_from_arithmetic_is_picked_before_its_operand_changes():
         return (y.gather(0, picked.view(-1, 1).expand(-1, y.shape[1])).square(),)
 
     check_traced(function, torch.randn(5, 6))
+
+
+def test_what_torch_has_joined_is_read_where_its_parts_have_changed():
+    def function(x):
+        y = x.sin()
+        x[:2].mul_(0.5)
+        z = torch.cat([y, x])
+        picked = z.gather(0, (torch.arange(x.shape[0]) * 3 + 1) % z.shape[0])
+        z.scatter_(0, torch.zeros_like(z[:1], dtype=torch.long), 3.0)
+        return picked, z
+
+    check_traced(function, torch.randn(5))

@@ -164,8 +164,7 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
             break
         for segment in alone:
             for node in segment.nodes:
-                roles[node] = Role.TORCH
-                _from_outside(builder, node)
+                roles[node] = Role.TORCH  # whose tensor brings the value to what reads it
     _materialize(graph, part)
     return part
 
