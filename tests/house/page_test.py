@@ -94,6 +94,7 @@ def test_text_of_others_is_escaped():
                 "epilogue": None,
             }
         ],
+        "pools": [],
         "attentions": [
             {
                 "operands": [tensor, tensor, tensor],
