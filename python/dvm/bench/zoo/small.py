@@ -256,7 +256,7 @@ ENTRIES = [
         _ranking_inputs,
         {"batch": range(2, 129), "categories": range(2, 1000)},
         ({0: "batch"}, {1: "categories"}, {1: "batch"}),
-        # Scores near 0 from products of sums of hundreds of rows: eager is up to 2.4e-4 from double precision.
+        # Products of sums of hundreds of rows: from double precision eager is up to 2.4e-4, dvm up to 2.7e-4.
         tolerance=2e-4,
     ),
 ]
