@@ -16,7 +16,7 @@ constexpr std::int64_t kLeastRows = 24, kLeastCols = 32;
 // As many tiles as many threads can share evenly, as long as each is worth more than sharing it costs.
 constexpr std::int64_t kWantedTiles = 16;
 // From so many rows of a tile on it pays to turn the right operand, and from so many if it must be converted too.
-constexpr std::int64_t kPanelRows = 96, kConvertedRows = 24;
+constexpr std::int64_t kPanelRows = 48, kConvertedRows = 24;
 // Few rows read what is contiguous along n in long stretches.
 constexpr std::int64_t kFewRows = 4, kMostColsOfFewRows = 1024;
 constexpr std::int64_t kFloat = sizeof(float);

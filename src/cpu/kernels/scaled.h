@@ -68,10 +68,10 @@ template <class Ints>
 void scaled_panel(const PanelTile& t) {
   constexpr std::int64_t kCols = 16, kDepth = 128;
   float columns[kCols * kDepth];
-  for (std::int64_t k = 0; k < t.k; k += kDepth) {
-    const std::int64_t depth = std::min(kDepth, t.k - k);
-    for (std::int64_t j = 0; j < t.n; j += kCols) {
-      const std::int64_t cols = std::min(kCols, t.n - j);
+  for (std::int64_t j = 0; j < t.n; j += kCols) {
+    const std::int64_t cols = std::min(kCols, t.n - j);
+    for (std::int64_t k = 0; k < t.k; k += kDepth) {
+      const std::int64_t depth = std::min(kDepth, t.k - k);
       for (std::int64_t c = 0; c < cols; ++c) {
         unpack_column<Ints>(t.scales, static_cast<const std::uint8_t*>(t.b) + (j + c) * t.b_col,
                             j + c, t.from + k, depth, columns + c * kDepth);
