@@ -14,14 +14,38 @@
 namespace dvm {
 namespace {
 
-// Reshapes that lie between operations, where a kernel would be cut.
+// Whether a value follows element by element from a product that was reshaped: in the product's own shape its tiles could
+// be finished with it.
+std::vector<char> follow_from_products(const Graph& graph) {
+  std::vector<char> follows;
+  for (const Node& node : graph.nodes()) {
+    bool found = false;
+    if (node.kind == NodeKind::kReshape) {
+      Value root = node.operands[0];
+      while (is_view(graph.node(root))) root = graph.node(root).operands[0];
+      const NodeKind of = graph.node(root).kind;
+      found = of == NodeKind::kMatmul || of == NodeKind::kConvolve;
+    }
+    if (is_view(node) || node.kind == NodeKind::kElementwise || node.kind == NodeKind::kCast) {
+      for (const Value operand : node.operands) found = found || follows[operand] != 0;
+    }
+    follows.push_back(found ? 1 : 0);
+  }
+  return follows;
+}
+
+// Reshapes that lie between operations, where a kernel would be cut, or behind what could finish the tiles of a product.
 std::vector<Value> reshapes_between_operations(const Graph& graph) {
   const Value count = static_cast<Value>(graph.nodes().size());
+  const std::vector<char> follows = follow_from_products(graph);
   std::vector<char> is_read(count, 0);  // by an operation, or by views that are
+  for (const Value output : graph.outputs()) is_read[output] = follows[output];
   for (Value value = count - 1; value >= 0; --value) {
     const Node& node = graph.node(value);
-    if (!computes(node) && !(is_view(node) && is_read[value])) continue;
-    for (const Value operand : node.operands) is_read[operand] = 1;
+    const bool reads = computes(node) || (is_view(node) && is_read[value] != 0);
+    for (const Value operand : node.operands) {
+      if (reads || (!is_view(node) && follows[operand] != 0)) is_read[operand] = 1;
+    }
   }
   std::vector<Value> found;
   for (Value value = 0; value < count; ++value) {
@@ -70,8 +94,12 @@ class Rewriting {
     return all;
   }
 
+  // There and back again is nothing: a product whose rows were one axis for its neighbours has its epilogue.
   Value reshaped(Value made, const std::vector<Dim>& wanted) {
-    return made_.node(made).shape == wanted ? made : made_.reshape(made, wanted);
+    for (Value before = made;; before = made_.node(before).operands[0]) {
+      if (made_.node(before).shape == wanted) return before;
+      if (made_.node(before).kind != NodeKind::kReshape) return made_.reshape(made, wanted);
+    }
   }
 
   // Where the parts of dimension `dim` of `value` begin.

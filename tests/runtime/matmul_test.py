@@ -320,3 +320,17 @@ def test_scales_that_do_not_fit_are_refused():
     graph.output(graph.matmul_scaled(x, w, scales, bits=8))
     with pytest.raises(ValueError, match=r"100 elements along k do not part into 3 groups"):
         _core.Executable(graph)(random(2, 100), elements("i8", 100, 8), random(3, 8), random(3, 7))
+
+
+def test_a_product_whose_rows_are_one_axis_for_its_readers_has_its_epilogue():
+    """As GPT-2 says it: addmm of all rows, whose result is seen as sequences again."""
+    graph = _core.Graph("conv1d")
+    x, w = graph.input("x", "f32", ["b", "s", 24]), graph.input("w", "f32", [24, 40])
+    rows = graph.reshape(graph.matmul(x, w), ["b*s", 40])
+    rows = graph.elementwise("add", [rows, graph.input("bias", "f32", [40])])
+    graph.output(graph.elementwise("gelu", [graph.reshape(rows, ["b", "s", 40])]))
+    executable = _core.Executable(graph)
+    assert [step[0] for step in executable.explain()["steps"]] == ["matmul"]
+    arrays = [random(3, 7, 24), random(24, 40), random(40)]
+    (wanted,) = graph_reference.run(graph, arrays)
+    np.testing.assert_allclose(executable(*arrays), wanted, rtol=1e-4, atol=1e-4)

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch.nn import functional  # noqa: E402
 
+from dvm import compile as compile_model  # noqa: E402
 from dvm.torch import dvm, explain  # noqa: E402
 from dvm.torch.report import record  # noqa: E402
 
@@ -192,3 +193,36 @@ def test_kernels_know_what_torch_knows_of_sizes():
     for n, m in ((16, 5), (24, 7), (64, 100)):
         x, y = torch.randn(n), torch.randn(m)
         torch.testing.assert_close(compiled(x, y), f(x, y))
+
+
+def test_the_layers_of_gpt2_have_their_epilogues():
+    """transformers' Conv1D: addmm of x seen as rows, seen as sequences again."""
+
+    class Conv1D(torch.nn.Module):
+        def __init__(self, depth, columns):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(depth, columns))
+            self.bias = torch.nn.Parameter(torch.randn(columns))
+
+        def forward(self, x):
+            rows = torch.addmm(self.bias, x.view(-1, x.shape[-1]), self.weight)
+            return rows.view(*x.shape[:-1], -1)
+
+    class Feed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.up, self.down = Conv1D(16, 40), Conv1D(40, 16)
+
+        def forward(self, x):
+            return x + self.down(functional.gelu(self.up(x)))
+
+    model = Feed().eval()
+    sizes = {0: torch.export.Dim("batch", max=8), 1: torch.export.Dim("length", max=64)}
+    with torch.inference_mode():
+        example = (torch.randn(2, 7, 16),)
+        compiled = compile_model(model, example, dynamic_shapes=(sizes,))
+        ends = [matmul["epilogue"] for matmul in compiled.explain().matmuls]
+        assert len(ends) == 2
+        assert None not in ends
+        x = torch.randn(3, 9, 16)
+        torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-4)
