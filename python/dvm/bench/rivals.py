@@ -6,11 +6,13 @@ installed or not able is missing, with the reason, and the rest is measured with
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import importlib.util
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -113,11 +115,9 @@ def export(entry: Entry, model: torch.nn.Module, folder: Path) -> Path:
         {"dynamo": True, "dynamic_shapes": entry.dynamic_shapes(model)},
     ]
     reason = ""
-    torch._C._jit_set_onnx_log_enabled(False)  # else a graph that cannot be traced is printed whole
     for way in ways:
         try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
+            with _silence(), torch.no_grad():
                 torch.onnx.export(
                     model, example, str(path), input_names=names, verbose=False, **way
                 )
@@ -126,6 +126,22 @@ def export(entry: Entry, model: torch.nn.Module, folder: Path) -> Path:
         else:
             return path
     raise Missing(f"the model cannot be exported: {reason}")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing is written to the terminal, not by C++ either: exporters print whole graphs that they cannot trace."""
+    kept = [os.dup(number) for number in (1, 2)]
+    with Path(os.devnull).open("wb") as nothing, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for number in (1, 2):
+                os.dup2(nothing.fileno(), number)
+            yield
+        finally:
+            for number, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
 
 
 def _session(model: bytes | str, threads: int) -> Any:
