@@ -148,6 +148,10 @@ def test_explain_of_a_torch_function(dvm_command, kernels):
         (["bench", "operators", "--only", "nonsense"], "no operator"),
         (["bench", "operators", "--resume"], "--resume needs --json"),
         (["bench", "gemm", "--only", "5x5"], "no layer has that in its sizes; there are 384x384,"),
+        (
+            ["bench", "models", "--model", "x"],
+            "there is no such model; there are minilm, bert-base,",
+        ),
         (["bench", "soak", "nonsense"], "there is no model nonsense; there are bert,"),
         (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
         (["bench", "compare", "{file}", "{file}"], "not JSON"),

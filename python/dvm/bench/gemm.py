@@ -1,5 +1,5 @@
 """Linear layers of real models, alone and with what follows them: ours beside torch's, which is MKL or oneDNN, and
-beside the best rate at which anything here was seen to multiply.
+beside the best rate at which anything here was seen to multiply. On request the products alone also by other libraries.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 
 from dvm import _core
+from dvm.bench import rivals as other
 from dvm.bench import timer
 
 # Columns and depth: the projections of MiniLM, BERT-base and GPT-2, Llama and Qwen of about 0.5 B, and odd ones.
@@ -61,13 +62,23 @@ class Case:
         """How many times faster than torch."""
         return self.seconds["torch"] / self.seconds["dvm"]
 
+    @property
+    def best_ratio(self) -> float:
+        """How many times faster than the fastest of all others."""
+        return (
+            min(seconds for name, seconds in self.seconds.items() if name != "dvm")
+            / (self.seconds["dvm"])
+        )
+
 
 @dataclass
 class Results:
-    """The cases, and by number of threads the most floating-point operations per second of all that ran."""
+    """The cases, by number of threads the most floating-point operations per second of all that ran, and why other
+    libraries did not."""
 
     cases: list[Case] = field(default_factory=list)
     peaks: dict[int, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def layer_name(columns: int, depth: int) -> str:
@@ -98,10 +109,12 @@ def measure(
     *,
     quick: bool = False,
     only: str = "",
+    rivals: bool = False,
     seconds: float = 0.3,
     on_step: OnStep = lambda name: None,
 ) -> Results:
-    """Every case of the grid whose layer has `only` in its name, engines in turns."""
+    """Every case of the grid whose layer has `only` in its name, engines in turns; with `rivals` in blocks, as those
+    have threads of their own."""
     results = Results()
     before = torch.get_num_threads()
     runs = {end: executable(end) for end in ENDS}
@@ -110,7 +123,7 @@ def measure(
             torch.set_num_threads(count)
             of_count = [case for case in grid(count, quick) if only in case.layer]
             for case in of_count:
-                _measure(case, runs[case.end], seconds)
+                results.missing |= _measure(case, runs[case.end], seconds, rivals)
                 on_step(case.name)
             results.cases += of_count
             rates = [case.rate(engine) for case in of_count for engine in case.seconds]
@@ -146,20 +159,28 @@ def grid(threads: int, quick: bool) -> list[Case]:
     ]
 
 
-def _measure(case: Case, run: _core.Executable, seconds: float) -> None:
+def _measure(case: Case, run: _core.Executable, seconds: float, rivals: bool) -> dict[str, str]:
+    """Fills `case`; the reasons of the libraries that are missing."""
     generator = torch.Generator().manual_seed(0)
     x, w, b = (
         torch.randn(shape, generator=generator)
         for shape in ((case.rows, case.depth), (case.columns, case.depth), (case.columns,))
     )
-    arguments = (x, w) if case.end == "product" else (x, w, b)
+    alone = case.end == "product"
+    arguments = (x, w) if alone else (x, w, b)
+    missing: dict[str, str] = {}
     with torch.inference_mode():
         engines: dict[str, Callable[[], object]] = {
             "torch": lambda: _eager(case.end, x, w, b),
             "dvm": lambda: run(*arguments),
         }
-        timings = timer.interleave(engines, seconds=seconds)
+        if rivals and alone:
+            found, missing = other.products(x, w, case.threads)
+            engines |= found
+        measure = timer.blocks if rivals else timer.interleave
+        timings = measure(engines, seconds=seconds)
     case.seconds = {name: timing.median for name, timing in timings.items()}
+    return missing
 
 
 def as_json(results: Results) -> dict[str, Any]:

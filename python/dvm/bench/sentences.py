@@ -42,6 +42,11 @@ class Sentence:
         return int(self.input_ids.shape[1])
 
     @property
+    def size(self) -> tuple[int, ...]:
+        """What tells it from sentences of other plans."""
+        return (self.length,)
+
+    @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         return self.input_ids, self.attention_mask
 

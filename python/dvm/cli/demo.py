@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dvm.cli.bench_tables import print_models
+from dvm.cli.model_tables import print_models
 from dvm.cli.output import CliError, console, errors, need, table, write_json
 from dvm.cli.progress import stages
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dvm.bench.models import ModelRun
     from dvm.bench.sentences import Sentence
 
-# Two correct float32 engines differ by rounding; all-MiniLM's outputs are at most 1 in size.
+# Two correct float32 engines differ by rounding, relative to the largest element of the result.
 _TOLERANCE = 1e-4
 
 
@@ -56,7 +56,13 @@ def demo(
         encoder = source.load_encoder(attention)
         batch = source.tokenize(texts)
         progress.advance("loading all-MiniLM-L6-v2", 1)
-        run = models.run(encoder, batch, names, seconds=seconds, on_step=progress.advance)
+        run = models.run(
+            models.engines(names, encoder),
+            batch,
+            seconds=seconds,
+            keep=True,
+            on_step=progress.advance,
+        )
 
     pairs = _pairs(run, batch)
     worst = max(result.difference for result in run.engines.values())

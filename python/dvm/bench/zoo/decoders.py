@@ -87,7 +87,7 @@ class _Whole(Outputs):
         return self.tensors(self.model(input_ids=input_ids, use_cache=False))
 
 
-class _Step(torch.nn.Module):
+class Step(torch.nn.Module):
     """The scores of a few more tokens after those that the cache holds, and the longer cache."""
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -140,7 +140,7 @@ def _whole(name: str) -> torch.nn.Module:
 
 
 def _step(name: str) -> torch.nn.Module:
-    return _Step(causal_model(name)).eval()
+    return Step(causal_model(name)).eval()
 
 
 def _text(sizes: Sizes, generator: torch.Generator) -> Inputs:

