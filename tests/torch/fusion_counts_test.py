@@ -21,7 +21,6 @@ MORE_KERNELS = {
 }
 MORE_BYTES = {
     "pooling": MORE_KERNELS["pooling"],
-    "gpt2-block": "a product that is reshaped before it is read is written, and its bias read behind it",
 }
 
 _SLOW = {"qwen3-layer", "gpt2-block", "t5-layer", "whisper-layer", "mamba-block-step"}
