@@ -72,3 +72,10 @@ def test_bytes_are_multiplied_as_integers():
     came = torch.compile(lambda a, b: torch._int_mm(a, b.t()), backend="dvm")(x, y)
     assert came.dtype == torch.int32
     assert torch.equal(came, x.int() @ y.int().t())
+
+
+def test_products_are_as_exact_as_those_of_torch():
+    from dvm.bench import product_types
+
+    for error in product_types.errors().values():
+        assert error["dvm"] <= 1.001 * error["torch"]

@@ -1,5 +1,5 @@
 """Products of every pair of types beside torch's of one type, one thread: `python -m dvm.bench.product_types` prints
-GFLOP/s (for integers 10^9 operations a second) of both."""
+GFLOP/s (for integers 10^9 operations a second) of both, and the errors of both, relative to a product in float64."""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ def _measure(left: str, right: str, m: int, n: int, k: int, seconds: float) -> d
     return {name: timing.median for name, timing in timings.items()}
 
 
+def errors(rows: int = 33, columns: int = 768, depth: int = 768) -> dict[str, dict[str, float]]:
+    """For floats of one type the Frobenius norm of what is off, relative to that of the product, which for narrow
+    types is rounded to them as torch does."""
+    found = {}
+    for name in ("f32", "bf16", "f16"):
+        dtype = TYPES[name]
+        x, w = torch.randn(rows, depth).to(dtype), torch.randn(columns, depth).to(dtype)
+        exact = x.double() @ w.double().t()
+        engines = {"dvm": executable(name, name)(x, w).to(dtype), "torch": F.linear(x, w)}
+        found[name] = {
+            engine: float((came.double() - exact).norm() / exact.norm())
+            for engine, came in engines.items()
+        }
+    return found
+
+
 def _random(name: str, *shape: int) -> torch.Tensor:
     dtype = TYPES[name]
     if dtype.is_floating_point:
@@ -73,3 +89,6 @@ if __name__ == "__main__":
             for (m, n, k), times in zip(CASES, of_cases, strict=True)
         ]
         print(f"| {left} by {right} | " + " | ".join(rates) + " |")
+    print("\n| type | error here | in torch |\n|---|---|---|")
+    for name, of_type in errors().items():
+        print(f"| {name} | " + " | ".join(f"{error:.2e}" for error in of_type.values()) + " |")
