@@ -135,5 +135,20 @@ def test_networks_are_compiled_once_for_all_images(name):
             torch.testing.assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)
         explained = dvm.explain(model, *entry.inputs(sizes[0], generator))
     assert not explained.fallbacks
-    assert len(explained["graphs"]) == 1
+    (graph,) = explained["graphs"]
+    assert len(graph["graphs"]) == 1  # one Executable
     assert explained["compiles"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet", "unet", "text-detector"])
+def test_networks_are_exported(name):
+    entry = ENTRIES[name]
+    model, generator = entry.build(), torch.Generator().manual_seed(0)
+    dims = dict.fromkeys(entry.axes[0], torch.export.Dim.AUTO)
+    first = entry.inputs(entry.first(), generator)
+    compiled = dvm.compile(model, first, dynamic_shapes=(dims,))
+    with torch.inference_mode():
+        for choice in (entry.first(), {"batch": 2, "rows": 12, "columns": 6}):
+            inputs = entry.inputs(choice, generator)
+            torch.testing.assert_close(compiled(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)

@@ -15,7 +15,7 @@ from torch._functorch._aot_autograd.schemas import OutputType
 from torch._guards import TracingContext
 
 from dvm.flow.function import Function
-from dvm.torch.decompositions import decompositions
+from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
 from dvm.torch.partition import Fallback
@@ -33,7 +33,8 @@ def dvm(
     `options` are the fields of `dvm.torch.options.Options`.
     """
     parsed = Options.parse(mode, options)
-    compiled: Callable[..., Any] = _aot(parsed)(gm, example_inputs)
+    with kept_whole():
+        compiled: Callable[..., Any] = _aot(parsed)(gm, example_inputs)
     return compiled
 
 

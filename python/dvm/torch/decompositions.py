@@ -6,11 +6,13 @@ one fast call into several slow ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch._decomp import get_decompositions
+from torch._decomp.decompositions import upsample_compute_output_size
 
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 
@@ -26,6 +28,50 @@ soft_margin_loss_backward softplus_backward softshrink_backward hardshrink_backw
 special_log_ndtr special_ndtr celu_backward rrelu_with_noise_backward l1_loss dist _weight_norm_interface
 std_mean.default var_mean.default std_mean.dim var_mean.dim norm_except_dim renorm
 """
+
+
+_size_of: Any = upsample_compute_output_size  # which has no types
+
+# Torch takes these apart by itself, into picking by index, before a table is asked.
+_NEAREST = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")
+_LINEAR = ("upsample_linear1d", "upsample_bilinear2d")
+
+
+@contextmanager
+def kept_whole() -> Iterator[None]:
+    """Meanwhile traces keep operations that aten/ builds itself."""
+    whole: dict[Any, Callable[..., Any] | None] = {}
+    for name in (*_NEAREST, *_LINEAR):
+        packet = getattr(torch.ops.aten, name)
+        whole[packet.default] = None
+        whole[packet.vec] = _by_size(packet.default)
+    before = {overload: overload.py_kernels.copy() for overload in whole}
+    keys = (torch._C.DispatchKey.CompositeImplicitAutograd, torch._C.DispatchKey.Autograd)
+    try:
+        for overload, kernel in whole.items():
+            for key in keys:
+                overload.py_kernels.pop(key, None)
+                if kernel is not None:
+                    overload.py_kernels[key] = kernel
+            overload._dispatch_cache.clear()
+        yield
+    finally:
+        for overload, kernels in before.items():
+            overload.py_kernels.clear()
+            overload.py_kernels.update(kernels)
+            overload._dispatch_cache.clear()
+
+
+def _by_size(overload: Any) -> Callable[..., Any]:
+    """The same operation where a size or factors are given, of which it takes a size and perhaps factors."""
+
+    def resize(x: torch.Tensor, output_size: Any, *rest: Any) -> Any:
+        *corners, factors = rest
+        size: Any = _size_of(x.size(), output_size, factors)
+        scales = factors if factors else [None] * len(size)
+        return overload(x, size, *corners, *scales)
+
+    return resize
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

@@ -29,7 +29,7 @@ from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Fixed, Leaf, Number, Parameter, Signature, Tensor
 from dvm.compiled.structure import LEAF, Custom, Structure
 from dvm.torch.constraints import Constraints
-from dvm.torch.decompositions import decompositions
+from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.hints import Hints
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
@@ -55,7 +55,7 @@ def compile_model(
     """See dvm.compile."""
     parsed = Options.parse(None, options)
     module = model if isinstance(model, torch.nn.Module) else _module(model)
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), kept_whole():
         # torch.export warns of its own use of its own classes.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         exported = torch.export.export(

@@ -14,6 +14,7 @@ from torch import fx
 from dvm.torch.aliases import is_new, is_returned, root
 from dvm.torch.copies import leave_out_copies
 from dvm.torch.masks import simplify_masks
+from dvm.torch.sizes import ask_arguments
 from dvm.torch.symbols import equal_strides, is_contiguous
 
 aten = torch.ops.aten
@@ -35,6 +36,7 @@ _MAYBE_NOTHING = (
 
 
 def simplify(graph: fx.Graph) -> None:
+    ask_arguments(graph)
     for node in graph.nodes:
         if node.target in _SPLITS:
             _slice_parts(graph, node)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import fx
 
-from dvm.torch.aten.index import pick
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.symbols import expression
@@ -40,8 +39,8 @@ def nearest_by_factors(
 
 
 def _nearest(b: Builder, node: fx.Node, x: fx.Node, scales: Sequence[Any]) -> Value:
-    value, axes = _operand(b, x), x.meta["val"].dim() - 2
-    for axis in range(axes):
+    value = _operand(b, x)
+    for axis in reversed(range(x.meta["val"].dim() - 2)):
         size, wanted = (n.meta["val"].shape[2 + axis] for n in (x, node))
         factor = _whole_factor(size, wanted)
         if factor is not None:
@@ -50,7 +49,7 @@ def _nearest(b: Builder, node: fx.Node, x: fx.Node, scales: Sequence[Any]) -> Va
         place = b.cast(b.iota([wanted], 0), "f32")
         at = b.cast(place * _step(b, size, wanted, scales, axis, corners=False), "i64")
         at = b.op("minimum", at, b.size(size) - 1)
-        value = pick(b, value, _along(b, at, value.rank, 2 + axis), 2 + axis)
+        value = b.gather(value, _along(b, at, value.rank, 2 + axis), 2 + axis)
     return value
 
 
@@ -80,10 +79,9 @@ def bilinear_by_factors(
 def _linear(
     b: Builder, node: fx.Node, x: fx.Node, align_corners: bool, scales: Sequence[Any]
 ) -> Value:
-    """Axis by axis from the last: each makes a tensor, of which the next picks."""
+    """Axis by axis from the last, along which elements are picked one by one: that is done while there are fewer."""
     value = _operand(b, x)
-    nearer, shares = [], []
-    for axis in range(x.meta["val"].dim() - 2):
+    for axis in reversed(range(x.meta["val"].dim() - 2)):
         size, wanted = (n.meta["val"].shape[2 + axis] for n in (x, node))
         place = b.cast(b.iota([wanted], 0), "f32")
         step = _step(b, size, wanted, scales, axis, corners=align_corners)
@@ -95,21 +93,12 @@ def _linear(
         low = b.op("minimum", b.cast(source, "i64"), last)
         high = b.op("minimum", low + 1, last)
         share = b.op("minimum", b.op("maximum", source - b.cast(low, "f32"), 0.0), 1.0)
-        nearer.append([_along(b, at, value.rank, 2 + axis) for at in (low, high)])
-        shares.append(_along(b, share, value.rank, 2 + axis))
-    return _mixed(b, value, nearer, shares, 2)
-
-
-def _mixed(
-    b: Builder, value: Value, nearer: list[list[Value]], shares: list[Value], axis: int
-) -> Value:
-    if axis - 2 == len(nearer):
-        return value
-    low, high = (
-        _mixed(b, pick(b, value, at, axis), nearer, shares, axis + 1) for at in nearer[axis - 2]
-    )
-    share = shares[axis - 2]
-    return low * (1 - share) + high * share
+        near, far = (
+            b.gather(value, _along(b, at, value.rank, 2 + axis), 2 + axis) for at in (low, high)
+        )
+        weight = _along(b, share, value.rank, 2 + axis)
+        value = near * (1 - weight) + far * weight
+    return value
 
 
 def _operand(b: Builder, x: fx.Node) -> Value:
