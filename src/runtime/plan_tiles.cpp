@@ -1,0 +1,171 @@
+// What a Planner does with products, convolutions, pools and attention: they are made tile by tile, and a Kernel may finish
+// the tiles.
+#include <algorithm>
+#include <iterator>
+
+#include "cpu/dispatch.h"
+#include "fuse/epilogue.h"
+#include "graph/windows.h"
+#include "runtime/attention_plan.h"
+#include "runtime/convolution_plan.h"
+#include "runtime/matmul_plan.h"
+#include "runtime/planner.h"
+
+namespace dvm {
+
+std::vector<std::int64_t> Planner::sizes_of(Value value) {
+  const std::span<const std::int64_t> sizes = placement_.sizes_of(value);
+  return {sizes.begin(), sizes.end()};
+}
+
+void Planner::matmul(const Step& step) {
+  const Node& node = graph().node(step.value);
+  const std::vector<std::int64_t> sizes = sizes_of(step.value);
+  std::vector<PlacedTensor> operands = operands_of(node);
+  const auto plan_of = [&] {
+    return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts_of(operands));
+  };
+  MatmulPlan plan = plan_of();
+  for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
+    const bool turned = which == 1 && plan.copies_columns();
+    operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
+  }
+  tiles(step, plan, operands);
+}
+
+void Planner::convolve(const Step& step) {
+  const Node& node = graph().node(step.value);
+  const std::vector<std::int64_t> sizes = sizes_of(step.value);
+  const Windows moves = windows(node);
+  std::vector<PlacedTensor> operands = operands_of(node);
+  operands[1].layout = weight_by_groups(operands[1].layout, moves);
+  if (!ConvolutionPlan::takes(operands[1].layout)) operands[1] = dense_copy(node.type, operands[1]);
+  ConvolutionPlan plan(moves, sizes, operands[0].layout, operands[1].layout);
+  tiles(step, plan, operands);
+}
+
+void Planner::pool(const Step& step) {
+  const Node& node = graph().node(step.value);
+  const std::vector<std::int64_t> sizes = sizes_of(step.value);
+  const PlacedTensor operand = placement_.at(flow_.tensor_of(node.operands[0]));
+  ConvolutionPlan plan(node.op, windows(node), sizes, operand.layout);
+  tiles(step, plan, {&operand, 1});
+}
+
+template <class Plan>
+void Planner::tiles(const Step& step, Plan& plan, std::span<const PlacedTensor> operands) {
+  if (step.index < 0) {
+    tiles_alone(step.value, plan, operands);
+  } else {
+    tiles_with_epilogue(step, plan, operands);
+  }
+}
+
+void Planner::attention(Value value) {
+  const Node& node = graph().node(value);
+  const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+  if (result.layout.elements() == 0) return;
+  std::vector<PlacedTensor> operands = operands_of(node);
+  std::vector<Type> types;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    types.push_back(graph().node(node.operands[i]).type);
+    if (i < 3 && !contiguous_at_end(operands[i].layout, bytes(types[i])))
+      operands[i] = dense_copy(types[i], operands[i]);
+  }
+  PlacedTensor made = result;
+  if (!contiguous_at_end(result.layout, bytes(Type::f32))) made = scratch_like(Type::f32, result);
+  std::int64_t moved = bytes_of(made.layout, Type::f32);
+  const std::vector<Place> reads = places_of(value, operands, moved);
+  auto tiled = std::make_unique<cpu::Attention>(
+      attention_shape(layouts_of(operands), types, made.layout, node.number, node.axes[0] != 0),
+      *cpu::isa().kernels);
+  add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
+  if (made.place.kind != result.place.kind || made.place.index != result.place.index)
+    copy(Type::f32, made, result);
+}
+
+std::vector<PlacedTensor> Planner::operands_of(const Node& node) {
+  std::vector<PlacedTensor> operands;
+  for (const Value operand : node.operands)
+    operands.push_back(placement_.at(flow_.tensor_of(operand)));
+  return operands;
+}
+
+std::vector<const Layout*> Planner::layouts_of(const std::vector<PlacedTensor>& operands) {
+  std::vector<const Layout*> layouts;
+  for (const PlacedTensor& operand : operands) layouts.push_back(&operand.layout);
+  return layouts;
+}
+
+std::vector<Place> Planner::places_of(Value product, std::span<const PlacedTensor> operands,
+                                      std::int64_t& moved) const {
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    places.push_back(operands[i].place);
+    moved += bytes_of(operands[i].layout, graph().node(graph().node(product).operands[i]).type);
+  }
+  return places;
+}
+
+template <class Plan>
+void Planner::tiles_alone(Value value, Plan& plan, std::span<const PlacedTensor> operands) {
+  const Type type = graph().node(value).type;
+  const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+  if (result.layout.elements() == 0) return;
+  const bool in_place = contiguous_at_end(result.layout, bytes(type));
+  const PlacedTensor made = in_place ? result : scratch_like(type, result);
+  std::int64_t moved = bytes_of(made.layout, type);
+  const std::vector<Place> reads = places_of(value, operands, moved);
+  add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {}, moved);
+  if (!in_place) copy(type, made, result);
+}
+
+template <class Plan>
+void Planner::tiles_with_epilogue(const Step& step, Plan& plan,
+                                  std::span<const PlacedTensor> operands) {
+  const Kernel& kernel = flow_.fusion.kernels[step.index];
+  const int input = epilogue_input(kernel, step.value);
+  (void)fill_shape(kernel, input);
+  if (writes_nothing(kernel)) return;
+  std::int64_t moved = 0;
+  std::vector<Place> reads = places_of(step.value, operands, moved), writes;
+  Overwrites overwrites = may_overwrite(flow_, placement_, kernel, shape_, step_, input, reads);
+  shape_.overwrites = overwrites_of(overwrites);
+  const int rank = static_cast<int>(graph().node(step.value).shape.size());
+  std::vector<Program> made;
+  std::unique_ptr<cpu::Tiled> product = plan.finish({kernel, input, shape_, rank}, &made);
+  for (const Program& program : made) keep_proved(overwrites, kernel, program);
+  overwrite(kernel, overwrites);
+  if (programs_ != nullptr) std::ranges::move(made, std::back_inserter(*programs_));
+  for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
+    if (static_cast<int>(i) == input) continue;
+    const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));
+    reads.push_back(tensor.place);
+    moved += bytes_of(tensor.layout, kernel.inputs[i].type);
+  }
+  for (const KernelOutput& output : kernel.outputs) {
+    const PlacedTensor& tensor = placement_.at(flow_.tensor_of(output.value));
+    writes.push_back(tensor.place);
+    moved += bytes_of(tensor.layout, output.type);
+  }
+  std::vector<std::int32_t> scalars;
+  for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
+  add_tiled(std::move(product), step.index, reads, writes, scalars, moved);
+}
+
+void Planner::add_tiled(std::unique_ptr<cpu::Tiled> tiled, int number, std::span<const Place> reads,
+                        std::span<const Place> writes, const std::vector<std::int32_t>& scalars,
+                        std::int64_t moved) {
+  Launch& launch = plan_.launches.emplace_back();
+  launch.kernel = number;
+  launch.bytes = moved;
+  begin_arguments(launch, scalars);
+  plan_.arguments.insert(plan_.arguments.end(), reads.begin(), reads.end());
+  plan_.arguments.insert(plan_.arguments.end(), writes.begin(), writes.end());
+  plan_.work += static_cast<std::int64_t>(tiled->work());
+  stacking_.add(step_, false, reads, writes, tiled->work());
+  launch.tiled = std::move(tiled);
+  plan_.build_time.schedule_us += watch_.lap();
+}
+
+}  // namespace dvm
