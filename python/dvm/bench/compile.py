@@ -1,4 +1,6 @@
-"""How long until a shape never seen before runs: the time to plan it, the cost of a repeated call, the first call."""
+"""How long until a shape never seen before runs: the time to plan it, the cost of a repeated call, the first call,
+and our share of compiling a whole model.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -66,7 +69,7 @@ OnStep = Callable[[str], None]
 def measure(
     *, shapes: int = 1000, first_calls: bool = True, on_step: OnStep = lambda name: None
 ) -> dict[str, Any]:
-    """All three questions. `shapes` new ones for each kernel."""
+    """All four questions, the last two of new processes. `shapes` new ones for each kernel."""
     results: dict[str, Any] = {"plan_us": {}, "repeated_call": {}}
     for name, kernel in KERNELS.items():
         on_step(f"{shapes} new shapes: {name}")
@@ -82,6 +85,9 @@ def measure(
             )
             on_step(f"first call: {label}")
             results["first_call"][label] = {"seconds": first_call(backend, cold=cold)}
+        if find_spec("transformers") is not None:
+            on_step("compile after capture: BERT-base")
+            results["lowering"] = _printed("dvm.bench.lowering")
     return results
 
 
@@ -129,12 +135,17 @@ def first_call(backend: str, *, cold: bool) -> dict[str, float]:
         environment = dict(os.environ)
         if cold:
             environment["TORCHINDUCTOR_CACHE_DIR"] = folder
-        done = subprocess.run(  # noqa: S603 (our own module, by this interpreter)
-            [sys.executable, "-m", "dvm.bench.first_call", backend],
-            env=environment,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    seconds: dict[str, float] = json.loads(done.stdout)
+        seconds: dict[str, float] = _printed("dvm.bench.first_call", backend, env=environment)
     return seconds
+
+
+def _printed(module: str, *arguments: str, env: dict[str, str] | None = None) -> Any:
+    """The JSON that a module of ours prints in a process of its own."""
+    done = subprocess.run(  # noqa: S603 (by this interpreter)
+        [sys.executable, "-m", module, *arguments],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)

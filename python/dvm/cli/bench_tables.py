@@ -67,7 +67,7 @@ def _print_ratios(title: str, ratios: list[Ratios], below: list[tuple[float, str
 
 
 def print_compile(results: dict[str, Any]) -> None:
-    """The three tables of `dvm bench compile`."""
+    """The tables of `dvm bench compile`."""
     columns = ("p50", "p90", "p99", "max")
     plans = table("Planning a shape never seen before, in microseconds", "kernel", *columns)
     for name, row in results["plan_us"].items():
@@ -83,6 +83,12 @@ def print_compile(results: dict[str, Any]) -> None:
             for name, row in rows.items():
                 calls.add_row(name, *(milliseconds(row["seconds"][column]) for column in columns))
             console.print(calls)
+    if lowering := results.get("lowering"):
+        title = f"Compiling BERT-base, {lowering['nodes']} nodes captured, in milliseconds"
+        steps = table(title, "step", "first", "best", "median")
+        for name, row in lowering["steps"].items():
+            steps.add_row(name, *(f"{row[which]:.1f}" for which in ("first", "best", "median")))
+        console.print(steps)
 
 
 def print_host(results: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import fx
 
 from dvm.torch.aten import COMPUTED, COPIES, CREATED
+from dvm.torch.operations import operation
 from dvm.torch.symbols import equal_strides, expression
 
 aten = torch.ops.aten
@@ -53,15 +54,12 @@ def is_view(node: fx.Node) -> bool:
     """Whether the result lies in the memory of the first operand."""
     if node.target is after or node.target in _UNTOLD:
         return True
-    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    returns = node.target._schema.returns
-    return any(returned.alias_info is not None for returned in returns)
+    return node.op == "call_function" and operation(node.target).is_view
 
 
 def is_new(node: fx.Node) -> bool:
     """Whether it is the result of an operation, in memory of its own."""
-    return isinstance(node.target, torch._ops.OpOverload) and not is_view(node)
+    return operation(node.target).is_overload and not is_view(node)
 
 
 def is_returned(node: fx.Node) -> bool:
@@ -77,7 +75,7 @@ def is_number(node: fx.Node) -> bool:
 def _steps(node: fx.Node, most: int) -> int:
     """How many operations between numbers make it, at least as far as `most`; more than that if there are others."""
     tensor = node.meta.get("val")
-    if node.target not in COMPUTED or not isinstance(tensor, torch.Tensor) or tensor.dim():
+    if not isinstance(tensor, torch.Tensor) or tensor.dim() or node.target not in COMPUTED:
         return most + 1
     steps = 1
     for operand in node.all_input_nodes:
@@ -90,18 +88,20 @@ def _steps(node: fx.Node, most: int) -> int:
 
 
 def changes_in_place(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+    known = operation(node.target)
+    return known.is_overload and known.changes
 
 
 def packet_name(node: fx.Node) -> str:
     """The name of an ATen operation without its overload: `add` for aten.add.Tensor."""
-    assert isinstance(node.target, torch._ops.OpOverload)
-    return node.target._schema.name.removeprefix("aten::")
+    known = operation(node.target)
+    assert known.is_overload
+    return known.packet
 
 
 def attends(node: fx.Node) -> bool:
     """Whether it is attention to keys and values, of torch's or a kernel's."""
-    return isinstance(node.target, torch._ops.OpOverload) and "attention" in packet_name(node)
+    return "attention" in operation(node.target).packet
 
 
 def fx_nodes(arguments: Any) -> list[fx.Node]:
@@ -115,9 +115,7 @@ def is_opaque(node: fx.Node) -> bool:
     """Whether nothing tells what the result of a function shares with its operands."""
     if node.target is operator.getitem:
         return is_opaque(node.all_input_nodes[0])
-    return node.op not in ("placeholder", "get_attr") and not isinstance(
-        node.target, torch._ops.OpOverload
-    )
+    return node.op not in ("placeholder", "get_attr") and not operation(node.target).is_overload
 
 
 def root(node: fx.Node) -> fx.Node:
@@ -189,9 +187,7 @@ def _is_part(node: fx.Node) -> bool:
 
 
 def _reads_shape(node: fx.Node) -> bool:
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    return node.target in CREATED or packet_name(node) in _SHAPES
+    return node.target in CREATED or operation(node.target).packet in _SHAPES
 
 
 def _begin(node: fx.Node) -> sympy.Expr:

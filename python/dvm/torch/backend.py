@@ -18,7 +18,7 @@ from dvm.flow.function import Function
 from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
-from dvm.torch.partition import Fallback
+from dvm.torch.roles import Fallback
 
 
 def dvm(

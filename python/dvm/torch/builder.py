@@ -426,9 +426,10 @@ class Builder:
         """A tensor that comes from outside the Graph. Raises Declined when the core has no such tensor."""
         tensor = node.meta["val"]
         self.check(tensor)
-        shape = self.symbols.shape(tensor.shape)
-        for size in tensor.shape:
-            self._dims.update(str(symbol) for symbol in expression(size).free_symbols)
+        shape = self.symbols.shape_of(tensor)
+        if any(isinstance(size, str) for size in shape):
+            for size in tensor.shape:
+                self._dims.update(str(symbol) for symbol in expression(size).free_symbols)
         value = self._record("input", (), (node.name, NAMES[tensor.dtype], shape))
         self.inputs[value.id] = node
         return value
@@ -452,12 +453,13 @@ class Builder:
         value = self.cast(value, type)
         if rounds and self.numerics == "fast":
             self.roundings.add(value.id)
-        shape = self.symbols.shape(tensor.shape)
-        if value.rank != len(shape) or any(
-            mine == 1 and wanted != 1 for mine, wanted in zip(value.shape, shape, strict=True)
-        ):
-            value = self.expand(value, shape)
-        return value
+        shape, mine = self.symbols.shape_of(tensor), value.shape
+        if mine == shape:
+            return value
+        broadcast = len(mine) != len(shape) or any(
+            size == 1 and wanted != 1 for size, wanted in zip(mine, shape, strict=True)
+        )
+        return self.expand(value, shape) if broadcast else value
 
     def _record(self, method: str, operands: tuple[int, ...], arguments: tuple[Any, ...]) -> Value:
         value = make(self.graph, method, operands, arguments)

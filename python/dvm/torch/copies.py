@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from dvm.torch.aliases import attends, is_new, lies_as, packet_name, root
+from dvm.torch.aliases import attends, is_new, lies_as, root
+from dvm.torch.operations import calls, operation
 from dvm.torch.rewrite import call
 from dvm.torch.symbols import expression, is_contiguous
 
@@ -17,12 +18,10 @@ aten = torch.ops.aten
 
 
 def leave_out_copies(graph: fx.Graph) -> None:
-    output = next(node for node in graph.nodes if node.op == "output")
+    (output,) = graph.find_nodes(op="output")
     returned = {root(result) for result in output.all_input_nodes}
-    changed = {node.args[0] for node in graph.nodes if node.target is aten.copy_.default}
-    for node in graph.nodes:
-        if node.target not in (aten.copy.default, aten.clone.default):
-            continue
+    changed = {node.args[0] for node in calls(graph, (aten.copy_.default,))}
+    for node in calls(graph, (aten.copy.default, aten.clone.default)):
         clones = node.target is aten.clone.default
         if not clones and any(_assigns(node, user) for user in node.users):
             continue
@@ -61,9 +60,7 @@ def _changes(node: fx.Node, user: fx.Node) -> bool:
 
 
 def _is_change(node: fx.Node) -> bool:
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    name = packet_name(node)
+    name = operation(node.target).packet
     return name in ("copy_", "index_put", "index_copy") or name.endswith("_scatter")
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import fx
 
 from dvm.torch.aliases import root
-from dvm.torch.partition import Before, Partition
+from dvm.torch.clock import Before
+from dvm.torch.partition import Partition
 from dvm.torch.segment import Compiled
 from dvm.torch.symbols import expression
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import keyword
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,13 @@ from dvm.flow.steps import (
     writes,
 )
 from dvm.torch.aliases import after, packet_name
+from dvm.torch.clock import Before
 from dvm.torch.direct import direct
 from dvm.torch.element_types import NAMES
-from dvm.torch.partition import Before, Partition, Role
+from dvm.torch.partition import Partition
+from dvm.torch.roles import Role
 from dvm.torch.segment import Compiled
-from dvm.torch.symbols import Symbols, expression, python_text
+from dvm.torch.symbols import IntLike, Symbols, expression, python_text
 
 aten = torch.ops.aten
 
@@ -97,7 +99,7 @@ class Emitted:
             if not (isinstance(step, Call) and step.optional):
                 named.update(writes(step))
         return {
-            name: [_type_name(tensor.dtype), self.symbols.shape(tensor.shape)]
+            name: [_type_name(tensor.dtype), self.symbols.shape_of(tensor)]
             for name, tensor in self.tensors.items()
             if name in named
         }
@@ -208,7 +210,10 @@ class Emitter:
             self.symbols.setdefault(str(value.node.expr), self._name(node))
         if not isinstance(value, torch.Tensor):
             return
-        for axis, size in enumerate(value.shape):
+        sizes: Sequence[IntLike] = value.shape
+        for axis, size in enumerate(sizes):
+            if isinstance(size, int):
+                continue
             symbol = expression(size)
             if symbol.is_Symbol and str(symbol) not in self.symbols:
                 variable = self._unique(f"size_{symbol}")

@@ -110,13 +110,15 @@ def _module(function: Any) -> torch.nn.Module:
 
 
 def _decompositions() -> dict[Any, Callable[..., Any]]:
-    """Ours, and those that AOTAutograd always makes: operations that are only names for others."""
+    """Ours, and those that AOTAutograd always makes: operations that are only names for others. But not for
+    linear, which simplify.py would put together again."""
     implicit = torch._C.DispatchKey.CompositeImplicitAutograd
     table = {
         overload: function
         for overload, function in torch.export.default_decompositions().materialize().items()
         if isinstance(overload, torch._ops.OpOverload)
         and overload.has_kernel_for_dispatch_key(implicit)
+        and overload is not torch.ops.aten.linear.default
     }
     return table | decompositions()
 

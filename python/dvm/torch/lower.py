@@ -19,8 +19,9 @@ from dvm.torch import report
 from dvm.torch.emit import Emitted, Emitter
 from dvm.torch.no_collector import without_collector
 from dvm.torch.options import Options
-from dvm.torch.partition import Fallback, partition
+from dvm.torch.partition import partition
 from dvm.torch.reinplace import reinplace
+from dvm.torch.roles import Fallback
 from dvm.torch.segment import compile_segment
 from dvm.torch.simplify import simplify
 
@@ -51,11 +52,13 @@ def lower(
 
     Raises RuntimeError when `options.strict` and torch would have to run an operation.
     """
-    start = time.perf_counter()
+    start, steps = time.perf_counter(), _Steps()
     graph = gm.graph
     simplify(graph)
     changes = reinplace(graph, views, None if lifted is None else lifted.keys())
+    steps.end("simplify")
     part = partition(graph, options.numerics, changes.before)
+    steps.end("partition")
     part.builder.symbols.hints = hints
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
@@ -65,13 +68,15 @@ def lower(
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }
+    steps.end("segments")
     emitted = Emitter(gm, part, segments, lifted, changes.before).emit()
     run, source = write(emitted.flow, emitted.executables, emitted.constants, TorchDialect())
+    steps.end("flow")
     seconds = time.perf_counter() - start
     compiled = list(segments.values())
     updates = [change.told(emitted.direct) for change in changes.account]
     compilation = report.Compilation(
-        kind, compiled, part.fallbacks, updates, source, seconds, emitted
+        kind, compiled, part.fallbacks, updates, source, seconds, steps.taken, emitted
     )
     report.add(compilation)
     log.info(
@@ -80,6 +85,19 @@ def lower(
     )  # fmt: skip
     log.debug("%s", source)
     return Lowered(emitted, run, compilation)
+
+
+class _Steps:
+    """What each step takes in milliseconds, on the clock of the thread: other processes count for nothing."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, float] = {}
+        self._last = time.thread_time()
+
+    def end(self, step: str) -> None:
+        now = time.thread_time()
+        self.taken[step] = (now - self._last) * 1e3
+        self._last = now
 
 
 def _refusal(fallbacks: Sequence[Fallback]) -> str:

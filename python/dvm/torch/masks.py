@@ -10,9 +10,10 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from dvm.torch.aliases import attends, is_returned, packet_name
+from dvm.torch.aliases import attends, is_returned
 from dvm.torch.aten.ranges import bounds
 from dvm.torch.aten.table import COPIES, VIEWS
+from dvm.torch.operations import calls, operation
 from dvm.torch.rewrite import call
 from dvm.torch.symbols import expression
 
@@ -29,15 +30,14 @@ _COMPARED: dict[Any, Any] = {
 
 
 def simplify_masks(graph: fx.Graph) -> None:
-    for node in graph.nodes:
-        if node.target in _ANDS:
-            _leave_out_true(graph, node)
+    for node in calls(graph, _ANDS):
+        _leave_out_true(graph, node)
     for node in graph.nodes:
         mask = node.kwargs.get("attn_mask")
         if mask is not None and attends(node) and _adds_nothing(mask):
             node.update_kwarg("attn_mask", None)
-    for node in graph.nodes:
-        if node.target is aten.where.self and node.users and all(map(attends, node.users)):
+    for node in calls(graph, (aten.where.self,)):
+        if node.users and all(map(attends, node.users)):
             _broadcast_late(graph, node)
 
 
@@ -63,7 +63,7 @@ def _in_shape_of(graph: fx.Graph, node: fx.Node, other: fx.Node) -> fx.Node:
 
 def _is_true(node: Any) -> bool:
     """Whether a tensor is known to hold True alone."""
-    if not isinstance(node, fx.Node) or not isinstance(node.target, torch._ops.OpOverload):
+    if not isinstance(node, fx.Node):
         return False
     if node.target in _ANDS:
         return all(map(_is_true, node.args))
@@ -75,7 +75,7 @@ def _is_true(node: Any) -> bool:
         number = node.args[1]
         known = known if isinstance(number, int | torch.SymInt) else None
         return known is not None and statically_known_true(compared(*known, number))
-    return packet_name(node) in _ONES and node.meta["val"].dtype == torch.bool
+    return operation(node.target).packet in _ONES and node.meta["val"].dtype == torch.bool
 
 
 def _adds_nothing(mask: Any) -> bool:

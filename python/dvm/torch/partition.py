@@ -8,9 +8,8 @@ program, and the core decides how many kernels that takes.
 
 from __future__ import annotations
 
-import enum
 import operator
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,51 +19,9 @@ from torch import fx
 from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, is_number, packet_name
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
 from dvm.torch.builder import Builder, Declined, Value
-
-
-class Role(enum.Enum):
-    """What becomes of a node."""
-
-    INPUT = "placeholder"
-    CORE = "computed by the core"
-    VIEW = "another way to look at its operand"
-    COPY = "its operand once more"
-    CREATED = "made from numbers alone"
-    NUMBER = "arithmetic on sizes, done in Python"
-    RESULT = "one of the results of an operation"
-    TORCH = "computed by torch"
-
-
-@dataclass
-class Fallback:
-    """An operation that the core does not compute."""
-
-    node: fx.Node
-    reason: str
-
-    @property
-    def name(self) -> str:
-        return str(self.node.target)
-
-    @property
-    def line(self) -> str:
-        """The innermost line of the user's program that asked for it, or else the module."""
-        lines = [line.strip() for line in (self.node.meta.get("stack_trace") or "").splitlines()]
-        places = [i for i, line in enumerate(lines) if line.startswith("File ")]
-        if not places:
-            return self._module
-        place = places[-1]
-        code = lines[place + 1] if place + 1 < len(lines) else ""
-        return lines[place] + (f": {code}" if code else "")
-
-    @property
-    def _module(self) -> str:
-        meta = self.node.meta
-        modules = meta.get("nn_module_stack") or meta.get("fwd_nn_module_stack") or {}
-        functions = meta.get("source_fn_stack") or meta.get("fwd_source_fn_stack") or []
-        words = [getattr(kind, "__name__", str(kind)) for _, kind in functions[-1:]]
-        words += [path for path, _ in list(modules.values())[-1:]]
-        return " in ".join(words) or "an unknown line"
+from dvm.torch.clock import Before, Clock, times_of
+from dvm.torch.operations import operation
+from dvm.torch.roles import Fallback, Role, has_tensor
 
 
 @dataclass
@@ -72,6 +29,7 @@ class Segment:
     """Nodes that the core computes together."""
 
     nodes: list[fx.Node] = field(default_factory=list)
+    reads: dict[fx.Node, None] = field(default_factory=dict)  # tensors that it has to be given
     outputs: list[fx.Node] = field(default_factory=list)
 
 
@@ -91,9 +49,9 @@ class Partition:
         dimensions: torch does these at once on a tensor, and in a kernel they would have to be proved harmless.
         """
         role = self.roles[node]
-        if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
-            return []
         if role in (Role.CORE, Role.COPY) and self.times[node] == time:
+            return []
+        if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
             return []
         if role is Role.CORE and (node.target in CONVERSIONS or is_number(node)):
             # Made again in every segment that reads it: cheaper than writing it, and reading it back.
@@ -117,10 +75,8 @@ _local_scalar_dense
 """
 _UNCOUNTED = frozenset(_UNCOUNTED_NAMES.split())
 
-_TABLES = ((COMPUTED, Role.CORE), (VIEWS, Role.VIEW), (CREATED, Role.CREATED), (COPIES, Role.COPY))
-
-Before = Mapping[fx.Node, Set[fx.Node]]
-"""For nodes that change memory in place, what has to come earlier (see reinplace.py)."""
+_TABLES = ((COPIES, Role.COPY), (CREATED, Role.CREATED), (VIEWS, Role.VIEW), (COMPUTED, Role.CORE))
+_BUILT = {target: (build, role) for table, role in _TABLES for target, build in table.items()}
 
 
 def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
@@ -141,19 +97,19 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
         roles[node] = role
         if builder.reductions != reductions:
             reducing.add(node)
-        if role is Role.CORE:
+        if role is Role.CORE and builder.again:
             again[node] = [makers[value] for value in builder.again if value in makers]
         if reason:
             fallbacks.append(Fallback(node, reason))
         if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
             _from_outside(builder, node)
-        time, value = clock.add(node, role), builder.values.get(node)
+        time, value = clock.add(node, role, builder.now), builder.values.get(node)
         if isinstance(value, Value):
             builder.times.setdefault(value.id, time)
             makers.setdefault(value.id, node)
     kept = reducing | _bound(before, again)
+    times = clock.times
     while True:
-        times = _times(graph, roles, before)
         _sink(graph, roles, times, kept, before)
         part = Partition(builder, roles, times, {}, set(), fallbacks)
         for node in graph.nodes:
@@ -165,6 +121,7 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
         for segment in alone:
             for node in segment.nodes:
                 roles[node] = Role.TORCH  # whose tensor brings the value to what reads it
+        times = times_of(graph, roles, before)
     _materialize(graph, part)
     return part
 
@@ -181,11 +138,18 @@ def _bound(before: Before, again: Mapping[fx.Node, list[fx.Node]]) -> set[fx.Nod
 def _worthwhile(part: Partition, segment: Segment) -> bool:
     """A segment that only moves elements is torch's: its copies are faster. One that reads no tensor is, too: the
     core would not know whose tensors to return."""
-    made = [node for node in segment.nodes if not (is_number(node) and _is_for_core(part, node))]
-    if not made:
-        return True  # it is made with what reads it
-    moves = all(node.target in MOVES or part.roles[node] is Role.COPY for node in made)
-    return not moves and any(
+    moves = False
+    for node in segment.nodes:
+        if is_number(node) and _is_for_core(part, node):
+            continue  # it is made with what reads it
+        if node.target not in MOVES and part.roles[node] is not Role.COPY:
+            return _reads(part, segment)
+        moves = True
+    return not moves
+
+
+def _reads(part: Partition, segment: Segment) -> bool:
+    return any(
         part.outside(operand, part.times[node])
         for node in segment.nodes
         for operand in node.all_input_nodes
@@ -208,13 +172,11 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
         return _item(b, roles, node)
     if node.target is after:
         return Role.RESULT, ""
-    overload = isinstance(node.target, torch._ops.OpOverload)
-    if not overload and not _has_tensor(value):
+    overload = operation(node.target).is_overload
+    if not overload and not has_tensor(value):
         return Role.NUMBER, ""
-    for table, role in _TABLES:
-        build = table.get(node.target)
-        if build is None:
-            continue
+    build, role = _BUILT.get(node.target, (None, Role.TORCH))
+    if build is not None:
         try:
             b.values[node] = _finish(b, build(b, node, *node.args, **node.kwargs), value)
         except Declined as declined:
@@ -230,12 +192,6 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
     if packet_name(node) in _UNCOUNTED:
         return Role.TORCH, ""
     return Role.TORCH, "the core has no such operation"
-
-
-def _has_tensor(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return any(_has_tensor(item) for item in value)
-    return isinstance(value, torch.Tensor)
 
 
 def _item(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, str]:
@@ -265,54 +221,6 @@ def _from_outside(b: Builder, node: fx.Node) -> None:
             return  # whatever reads it will be declined in turn
 
 
-class Clock:
-    """Gives nodes, taken in the order of the graph, their times."""
-
-    def __init__(self, before: Before) -> None:
-        self.before = before
-        self.times: dict[fx.Node, int] = {}
-        self._latest = -1  # of all nodes so far
-        self._floor = -1  # of the last one that changed something in place
-        self._random = -1  # of the last one that drew random numbers
-
-    def in_core(self, node: fx.Node) -> int:
-        """The time that a node gets if the core computes it."""
-        time = max((self.times[operand] for operand in node.all_input_nodes), default=-1)
-        time = max(time, self._floor)
-        return time + time % 2
-
-    def add(self, node: fx.Node, role: Role) -> int:
-        operands = node.all_input_nodes
-        if role is Role.CREATED:  # reads no tensor: of those like another it needs the shape alone
-            operands = [node for node in operands if not _has_tensor(node.meta.get("val"))]
-        time = max((self.times[operand] for operand in operands), default=-1)
-        if role is Role.CORE:
-            time = self.in_core(node)
-        elif node in self.before:  # what its change may matter to is known
-            earlier = (self.times[other] for other in self.before[node])
-            time = max(time, self._floor, *earlier)
-            time += 1 - time % 2
-        elif role in (Role.TORCH, Role.NUMBER):
-            changes, draws = _effects(node)
-            time = max(
-                time, self._floor, self._latest if changes else -1, self._random if draws else -1
-            )
-            time += 1 - time % 2
-            self._floor = time if changes else self._floor
-            self._random = time if draws else self._random
-        self.times[node] = time
-        self._latest = max(self._latest, time)
-        return time
-
-
-def _times(graph: fx.Graph, roles: dict[fx.Node, Role], before: Before) -> dict[fx.Node, int]:
-    clock = Clock(before)
-    for node in graph.nodes:
-        if node.op != "output":
-            clock.add(node, roles[node])
-    return clock.times
-
-
 def _sink(
     graph: fx.Graph,
     roles: dict[fx.Node, Role],
@@ -325,7 +233,9 @@ def _sink(
     Not `kept`: reductions, whose results are smaller than what they read, and what reads memory before it changes.
     Nor what would keep alive more than it frees.
     """
-    if any(_effects(node)[0] for node in graph.nodes if node not in before):
+    if len({times[node] for node, role in roles.items() if role is Role.CORE}) < 2:
+        return  # there is no later segment
+    if any(operation(node.target).changes for node in graph.nodes if node not in before):
         return  # a later segment might read what was changed in between
     readers: dict[fx.Node, set[fx.Node]] = {}  # the nodes that read a tensor, be it through views
 
@@ -359,17 +269,10 @@ def _sink(
         if not users or any(roles.get(user) is not Role.CORE for user in users):
             continue
         later = {times[user] for user in users}
+        if later == {times[node]}:
+            continue
         if len(later) == 1 and not any(costs(node, operand) for operand in node.all_input_nodes):
             times[node] = max(times[node], *later)
-
-
-def _effects(node: fx.Node) -> tuple[bool, bool]:
-    """Whether a node changes something in place, and whether it draws random numbers."""
-    if isinstance(node.target, torch._ops.OpOverload):
-        draws = torch.Tag.nondeterministic_seeded in node.target.tags
-        return node.target._schema.is_mutable, draws
-    # Higher-order operations may do anything.
-    return isinstance(node.target, torch._ops.HigherOrderOperator), False
 
 
 def _materialize(graph: fx.Graph, part: Partition) -> None:
@@ -380,11 +283,14 @@ def _materialize(graph: fx.Graph, part: Partition) -> None:
         if role in (None, Role.TORCH, Role.NUMBER, Role.RESULT):
             pending.extend(node.all_input_nodes)
         elif role is Role.CORE or (role is Role.COPY and part.times[node] % 2 == 0):
+            time = part.times[node]
             for operand in node.all_input_nodes:
-                pending.extend(part.outside(operand, part.times[node]))
+                part.segments[time].reads.update(dict.fromkeys(part.outside(operand, time)))
+    for segment in part.segments.values():
+        pending.extend(segment.reads)
     while pending:
         node = pending.pop()
-        if node in part.materialized or not _has_tensor(node.meta.get("val")):
+        if node in part.materialized or not has_tensor(node.meta.get("val")):
             continue
         part.materialized.add(node)
         role = part.roles[node]

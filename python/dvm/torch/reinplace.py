@@ -29,7 +29,8 @@ from dvm.torch.aliases import (
     root,
 )
 from dvm.torch.aten import COMPUTED, COPIES, CREATED
-from dvm.torch.partition import Fallback
+from dvm.torch.operations import calls
+from dvm.torch.roles import Fallback
 from dvm.torch.simplify import leave_out_unused
 from dvm.torch.symbols import expression
 
@@ -60,6 +61,7 @@ def _in_place() -> dict[Any, Any]:
 
 
 _IN_PLACE = _in_place()
+_UPDATES = frozenset({*_PARTS, *(target for target in _IN_PLACE if target not in COMPUTED)})
 _UNFILLED = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"})
 
 
@@ -130,8 +132,8 @@ class _Reinplacing:
         return all(node in known for node in self.graph.nodes if changes_in_place(node))
 
     def run(self) -> None:
-        for node in list(self.graph.nodes):
-            if _is_update(node) and not self._is_inner(node):
+        for node in calls(self.graph, _UPDATES):
+            if not self._is_inner(node):
                 self._update(node)
         for tensor in self.last:
             if self.writers.get(tensor):
@@ -356,7 +358,7 @@ class _Reinplacing:
 
 
 def _is_update(node: fx.Node) -> bool:
-    return node.target in _PARTS or (node.target in _IN_PLACE and node.target not in COMPUTED)
+    return node.target in _UPDATES
 
 
 def _is_created(node: fx.Node) -> bool:

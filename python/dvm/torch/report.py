@@ -10,7 +10,7 @@ from typing import Any
 
 from dvm.compiled.account import account
 from dvm.torch.emit import Emitted
-from dvm.torch.partition import Fallback
+from dvm.torch.roles import Fallback
 from dvm.torch.segment import Compiled
 
 
@@ -24,6 +24,7 @@ class Compilation:
     updates: list[dict[str, Any]]
     source: str
     seconds: float
+    steps: dict[str, float]  # milliseconds of the thread: simplify, partition, segments, flow
     emitted: Emitted
 
     @property

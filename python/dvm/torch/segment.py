@@ -35,12 +35,10 @@ def compile_segment(
     model then share their plans."""
     builder = part.builder
     given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
-    for node in segment.nodes:
-        for operand in node.all_input_nodes:
-            for outside in part.outside(operand, part.times[node]):
-                value = builder.values[outside]
-                assert isinstance(value, Value)
-                given.setdefault(value.id, outside)
+    for outside in segment.reads:
+        value = builder.values[outside]
+        assert isinstance(value, Value)
+        given.setdefault(value.id, outside)
     wanted: list[tuple[fx.Node, int]] = []
     for node in segment.outputs:
         value = builder.values[node]

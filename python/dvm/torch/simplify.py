@@ -14,6 +14,7 @@ from torch import fx
 from dvm.torch.aliases import is_new, is_returned, root
 from dvm.torch.copies import leave_out_copies
 from dvm.torch.masks import simplify_masks
+from dvm.torch.operations import calls, operation
 from dvm.torch.sizes import ask_arguments
 from dvm.torch.symbols import equal_strides, is_contiguous
 
@@ -33,28 +34,27 @@ _MAYBE_NOTHING = (
     aten.detach.default,
     aten.slice.Tensor,
 )
+_SUMS = (aten.add.Tensor, aten.sub.Tensor)
 
 
 def simplify(graph: fx.Graph) -> None:
     ask_arguments(graph)
-    for node in graph.nodes:
-        if node.target in _SPLITS:
-            _slice_parts(graph, node)
-        elif node.target is aten.cat.default:
-            _leave_out_nothing(node)
+    for node in calls(graph, _SPLITS):
+        _slice_parts(graph, node)
+    for node in calls(graph, (aten.cat.default,)):
+        _leave_out_nothing(node)
     _merge_equal(graph)
-    for node in graph.nodes:
-        if node.target in (aten.addmm.default, aten.mm.default):
-            _restore_linear(graph, node)
-    for node in graph.nodes:
+    for node in calls(graph, (aten.addmm.default, aten.mm.default)):
+        _restore_linear(node)
+    for node in calls(graph, (*_MAYBE_NOTHING, *_SUMS, aten.slice_scatter.default)):
         if node.target in _RESHAPES:
             _join_views(node)
-        if node.target in _MAYBE_NOTHING:
-            _skip_if_nothing(node)
-        if node.target is aten.slice_scatter.default:
-            _skip_if_all(node)
-        if node.target in (aten.add.Tensor, aten.sub.Tensor):
+        if node.target in _SUMS:
             _skip_if_zero(node)
+        elif node.target is aten.slice_scatter.default:
+            _skip_if_all(node)
+        else:
+            _skip_if_nothing(node)
     leave_out_copies(graph)
     simplify_masks(graph)
     leave_out_unused(graph)
@@ -62,7 +62,7 @@ def simplify(graph: fx.Graph) -> None:
 
 def leave_out_unused(graph: fx.Graph) -> None:
     for node in reversed(graph.nodes):
-        if not node.users and (_is_pure(node) or node.target is operator.getitem):
+        if not node.users and (operation(node.target).is_pure or node.target is operator.getitem):
             graph.erase_node(node)
 
 
@@ -106,28 +106,30 @@ def _same_type(first: Any, second: fx.Node) -> bool:
     return bool(first.meta["val"].dtype == second.meta["val"].dtype)
 
 
-def _is_pure(node: fx.Node) -> bool:
-    """Whether a node only computes: nothing is lost when it is left out or done once instead of twice."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    draws = torch.Tag.nondeterministic_seeded in node.target.tags
-    return not node.target._schema.is_mutable and not draws and bool(node.target._schema.returns)
-
-
 def _merge_equal(graph: fx.Graph) -> None:
     """Does what is written several times once. Tensors that are returned, be it through views, stay apart."""
     results = [node for output in graph.find_nodes(op="output") for node in output.all_input_nodes]
     returned = {*results, *map(root, results)}
-    known: dict[Any, fx.Node] = {}
+    alike: dict[Any, fx.Node] = {}  # the first of each operation on the same nodes
+    known: dict[Any, fx.Node] = {}  # by all arguments, for those that have others like them
     for node in graph.nodes:
-        if node.op != "call_function" or not _is_pure(node):
+        if node.op != "call_function" or not operation(node.target).is_pure:
             continue
-        first = known.setdefault((node.target, _key(node.args), _key(node.kwargs)), node)
+        other = alike.setdefault((node.target, *node.all_input_nodes), node)
+        if other is node:
+            continue
+        known.setdefault(_call(other), other)
+        first = known.setdefault(_call(node), node)
         if first is not node and not (node in returned and first in returned):
             node.replace_all_uses_with(first)
             graph.erase_node(node)
             if node in returned:
                 returned.add(first)
+
+
+def _call(node: fx.Node) -> Any:
+    """What calls have in common that give the same."""
+    return (node.target, _key(node.args), _key(node.kwargs))
 
 
 def _key(value: Any) -> Any:
@@ -187,7 +189,7 @@ def _skip_if_all(node: fx.Node) -> None:
         node.replace_all_uses_with(part)
 
 
-def _restore_linear(graph: fx.Graph, node: fx.Node) -> None:
+def _restore_linear(node: fx.Node) -> None:
     """addmm(bias, x, w.t()) is linear(x, w, bias), and mm(x, w.t()) is linear(x, w); so is the same between a view
     that flattens x and one that restores its rank."""
     *biases, x, transposed = node.args
@@ -198,10 +200,8 @@ def _restore_linear(graph: fx.Graph, node: fx.Node) -> None:
     if any(bias.meta["val"].dim() != 1 for bias in biases if isinstance(bias, fx.Node)):
         return
     source, result = _around(x, node) or (x, node)
-    with graph.inserting_before(node):
-        linear = graph.call_function(aten.linear.default, (source, transposed.args[0], *biases))
-    linear.meta = dict(result.meta)
-    result.replace_all_uses_with(linear)
+    result.target = aten.linear.default
+    result.args = (source, transposed.args[0], *biases)
 
 
 def _around(x: fx.Node, product: fx.Node) -> tuple[fx.Node, fx.Node] | None:

@@ -27,12 +27,14 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 # Torch assumes as much of every size that changes, but a program may do for 0 and 1 as well.
 _DEFAULT_LOW = 2
 
+_integer = functools.lru_cache(maxsize=4096)(sympy.Integer)
+
 
 def expression(size: IntLike) -> sympy.Expr:
     """The sympy expression of a size."""
     if isinstance(size, torch.SymInt):
         return size.node.expr
-    return sympy.Integer(size)
+    return _integer(size)
 
 
 def names(*sizes: Size) -> set[str]:
@@ -47,6 +49,7 @@ class Symbols:
         self.opaque: dict[str, sympy.Expr] = {}  # name -> what it stands for
         self._names: dict[sympy.Expr, str] = {}
         self._texts: dict[sympy.Expr, Size] = {}
+        self._shapes: dict[torch.Tensor, list[Size]] = {}
         self.hints: Sequence[tuple[Any, ...]] = ()  # what the user states, as Graph.fact takes it
         self._environment: Any = None  # torch's, which holds what it knows of its symbols
 
@@ -67,6 +70,13 @@ class Symbols:
 
     def shape(self, sizes: Sequence[IntLike]) -> list[Size]:
         return [self.size(size) for size in sizes]
+
+    def shape_of(self, tensor: torch.Tensor) -> list[Size]:
+        """The sizes of a tensor that is being traced, not to be changed."""
+        known = self._shapes.get(tensor)
+        if known is None:
+            known = self._shapes[tensor] = self.shape(tensor.shape)
+        return known
 
     def facts(self) -> Iterator[Fact]:
         """What torch holds every call to, by the guards and ranges that it has by now: ("multiple", symbol, k) and

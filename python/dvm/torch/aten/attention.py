@@ -100,7 +100,7 @@ def _grouped(b: Builder, result: torch.Tensor, call: _Call) -> Value:
         split = [1, 1] if added.shape[at - 1] == 1 else [groups, heads // groups]
         added = b.reshape(added, [*added.shape[: at - 1], *split, *added.shape[at:]])
     made = b.attention([query, key, value], added, factor, call.causal, ())
-    return b.reshape(made, b.symbols.shape(result.shape))
+    return b.reshape(made, b.symbols.shape_of(result))
 
 
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -17,7 +17,7 @@ aten = torch.ops.aten
 def _filled(b: Builder, node: fx.Node, number: Any) -> Value:
     tensor = node.meta["val"]
     value = b.number(number, COMPUTE[_name(b, tensor)])
-    return b.expand(value, b.symbols.shape(tensor.shape))
+    return b.expand(value, b.symbols.shape_of(tensor))
 
 
 def _name(b: Builder, tensor: torch.Tensor) -> str:

@@ -149,7 +149,7 @@ def index(b: Builder, node: fx.Node, x: fx.Node, at: Sequence[fx.Node | None]) -
         raise Declined("its indices do not stand side by side")
     first, given = places[0], [one for one in at if one is not None]
     sizes = x.meta["val"].shape[first : first + len(given)]
-    value, result = b.value(x), b.symbols.shape(node.meta["val"].shape)
+    value, result = b.value(x), b.symbols.shape_of(node.meta["val"])
     rank = len(result) - value.rank + len(given)  # of the indices together
     along = [_along(b, one, size, rank) for one, size in zip(given, sizes, strict=True)]
     picked = [number for number, axis in enumerate(along) if axis is None]

@@ -26,12 +26,12 @@ aten = torch.ops.aten
     aten.squeeze.dims,
 )
 def reshape(b: Builder, node: fx.Node, x: fx.Node, *_: Any) -> Value:
-    return b.reshape(b.value(x), b.symbols.shape(node.meta["val"].shape))
+    return b.reshape(b.value(x), b.symbols.shape_of(node.meta["val"]))
 
 
 @lowers(VIEWS, aten.expand.default)
 def expand(b: Builder, node: fx.Node, x: fx.Node, *_: Any, **__: Any) -> Value:
-    return b.expand(b.value(x), b.symbols.shape(node.meta["val"].shape))
+    return b.expand(b.value(x), b.symbols.shape_of(node.meta["val"]))
 
 
 @lowers(VIEWS, aten.permute.default)
@@ -71,7 +71,7 @@ def cut(
 @lowers(VIEWS, aten.select.int)
 def select(b: Builder, node: fx.Node, x: fx.Node, dim: int, index: Any) -> Value:
     one = b.slice(b.value(x), dim, _place(b, index, x.meta["val"].shape[dim], 1), 1)
-    return b.reshape(one, b.symbols.shape(node.meta["val"].shape))
+    return b.reshape(one, b.symbols.shape_of(node.meta["val"]))
 
 
 def _place(b: Builder, start: Any, size: Any, length: Any) -> Any:
@@ -129,7 +129,7 @@ def cat(b: Builder, node: fx.Node, tensors: list[fx.Node], dim: int = 0) -> Valu
     if any(value.rank != tensor.dim() for value in values):
         raise Declined("a part of shape [0] is joined with tensors of another rank")
     if _is_choice(b, values):
-        return b.reshape(_choice(b, values, axis), b.symbols.shape(tensor.shape))
+        return b.reshape(_choice(b, values, axis), b.symbols.shape_of(tensor))
     return b.concat([b.cast(value, NAMES[tensor.dtype]) for value in values], axis)
 
 
