@@ -74,6 +74,10 @@ Arena::Arena(std::int64_t bytes) {
   if (bytes == 0) return;
   owned_ = kept.lent || bytes > kept_arena_bytes;
   if (owned_) {
+    if (!kept.lent) {  // of no use to this call, which needs much
+      kept.data.reset();
+      kept.bytes = 0;
+    }
     data_ = allocate(bytes);
     return;
   }

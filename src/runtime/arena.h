@@ -17,6 +17,10 @@ class ArenaLayout {
   int add(std::int64_t bytes, int step);
   /// Block `block` is needed in step `step` too.
   void use(int block, int step);
+  /// The last step that needs it, as far as has been said.
+  int last(int block) const { return blocks_[block].last; }
+  /// Nobody needs it after all.
+  void drop(int block) { blocks_[block].bytes = 0; }
   /// Steps that run at once: `ranges` holds the first and last of those that overlap with each step.
   void widen(std::span<const std::pair<int, int>> ranges);
   /// Chooses the offsets; returns the bytes needed in all.

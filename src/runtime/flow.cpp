@@ -75,7 +75,8 @@ Flow::Flow(Graph source)
     target.written = root;
   };
   outputs.resize(graph.outputs().size());
-  for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i].tensor = use(graph.outputs()[i], 0);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    outputs[i].tensor = use(graph.outputs()[i], static_cast<int>(fusion.steps.size()));
   for (const bool views : {false, true}) {
     for (Target& output : outputs) {
       if ((tensors[output.tensor].viewed >= 0) == views) make_in_place(output);

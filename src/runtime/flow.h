@@ -24,7 +24,7 @@ struct Target {
 struct FlowTensor {
   Value value = -1;
   int viewed = -1;  // the tensor that this one is a view of
-  /// The last step that reads it; the number of steps if an output is copied from it.
+  /// The last step that reads it; the number of steps if the call ends with it: an output, or what a check looks at.
   int last_step = 0;
   std::vector<Target> parts = {};  // of a concat
   /// The concat whose memory it is made in, and as which of its parts.

@@ -1,6 +1,7 @@
 #include "runtime/launch_plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
@@ -14,6 +15,7 @@
 #include "runtime/convolution_plan.h"
 #include "runtime/copy_kernel.h"
 #include "runtime/matmul_plan.h"
+#include "runtime/overwriting.h"
 #include "runtime/stacking.h"
 #include "runtime/stopwatch.h"
 #include "schedule/schedule.h"
@@ -137,6 +139,8 @@ class Planner {
     pick(kernel, positions);
     if (writes_nothing(kernel)) return;
     plan_.work += positions * static_cast<std::int64_t>(kernel.terms.size());
+    Overwrites overwrites = may_overwrite(flow_, placement_, kernel, shape_, step_);
+    Scheduled scheduled = scheduled_over(kernel, overwrites);
 
     std::vector<Place> inputs, outputs;
     for (const KernelInput& input : kernel.inputs)
@@ -145,7 +149,35 @@ class Planner {
       outputs.push_back(placement_.at(flow_.tensor_of(output.value)).place);
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    launch(kernel, number, inputs, outputs, scalars, traffic(kernel, positions));
+    launch(std::move(scheduled), number, inputs, outputs, scalars, traffic(kernel, positions));
+  }
+
+  // What a Kernel whose shapes are filled in becomes, its outputs moved over inputs where that is proved harmless.
+  Scheduled scheduled_over(const Kernel& kernel, Overwrites& overwrites) {
+    shape_.overwrites = overwrites_of(overwrites);
+    Scheduled scheduled = timed_schedule(kernel);
+    if (shape_.overwrites.empty()) return scheduled;
+    if (scheduled.stages.size() != 1) overwrites.assign(overwrites.size(), -1);
+    for (const Stage& stage : scheduled.stages) keep_proved(overwrites, kernel, stage.program);
+    overwrite(kernel, overwrites);
+    return scheduled;
+  }
+
+  void overwrite(const Kernel& kernel, const Overwrites& overwrites) {
+    shape_.overwrites = overwrites_of(overwrites);
+    for (std::size_t o = 0; o < overwrites.size(); ++o) {
+      if (overwrites[o] < 0) continue;
+      const Value input = kernel.inputs[overwrites[o]].value;
+      placement_.overwrite(flow_.tensor_of(kernel.outputs[o].value),
+                           placement_.at(flow_.tensor_of(input)).place);
+    }
+  }
+
+  Scheduled timed_schedule(const Kernel& kernel) {
+    plan_.build_time.bind_us += watch_.lap();
+    Scheduled scheduled = schedule(kernel, shape_);
+    plan_.build_time.schedule_us += watch_.lap();
+    return scheduled;
   }
 
   // The shapes of a Kernel, whose outputs get their places; those of input `but` are not asked for. Returns the number of
@@ -324,6 +356,14 @@ class Planner {
     if (writes_nothing(kernel)) return;
     std::int64_t moved = 0;
     std::vector<Place> reads = places_of(step.value, operands, moved), writes;
+    Overwrites overwrites = may_overwrite(flow_, placement_, kernel, shape_, step_, input, reads);
+    shape_.overwrites = overwrites_of(overwrites);
+    const int rank = static_cast<int>(graph().node(step.value).shape.size());
+    std::vector<Program> made;
+    std::unique_ptr<cpu::Tiled> product = plan.finish({kernel, input, shape_, rank}, &made);
+    for (const Program& program : made) keep_proved(overwrites, kernel, program);
+    overwrite(kernel, overwrites);
+    if (programs_ != nullptr) std::ranges::move(made, std::back_inserter(*programs_));
     for (std::size_t i = 0; i < kernel.inputs.size(); ++i) {
       if (static_cast<int>(i) == input) continue;
       const PlacedTensor& tensor = placement_.at(flow_.tensor_of(kernel.inputs[i].value));
@@ -337,9 +377,7 @@ class Planner {
     }
     std::vector<std::int32_t> scalars;
     for (const Value scalar : kernel.scalars) scalars.push_back(flow_.scalar_of_value[scalar]);
-    const int rank = static_cast<int>(graph().node(step.value).shape.size());
-    add_tiled(plan.finish({kernel, input, shape_, rank}, programs_), step.index, reads, writes,
-              scalars, moved);
+    add_tiled(std::move(product), step.index, reads, writes, scalars, moved);
   }
 
   void add_tiled(std::unique_ptr<cpu::Tiled> tiled, int number, std::span<const Place> reads,
@@ -400,18 +438,16 @@ class Planner {
     shape_.output_strides.resize(1);
     fill_strides(shape_.input_strides[0], from.layout, kernel.inputs[0].dim_of_axis);
     fill_strides(shape_.output_strides[0], to.layout, kernel.outputs[0].dim_of_axis);
+    shape_.overwrites.clear();
     plan_.work += from.layout.elements();
     placement_.keep(from.place, step_);
-    launch(kernel, -1, {&from.place, 1}, {&to.place, 1}, {},
+    launch(timed_schedule(kernel), -1, {&from.place, 1}, {&to.place, 1}, {},
            bytes_of(from.layout, type) + bytes_of(to.layout, type));
   }
 
-  void launch(const Kernel& kernel, int number, std::span<const Place> inputs,
+  void launch(Scheduled scheduled, int number, std::span<const Place> inputs,
               std::span<const Place> outputs, const std::vector<std::int32_t>& scalars,
               std::int64_t moved) {
-    plan_.build_time.bind_us += watch_.lap();
-    Scheduled scheduled = schedule(kernel, shape_);
-    plan_.build_time.schedule_us += watch_.lap();
     const Place workspace = scheduled.workspace_bytes > 0
                                 ? placement_.scratch(scheduled.workspace_bytes, step_)
                                 : Place{};

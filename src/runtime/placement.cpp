@@ -155,6 +155,12 @@ void Placement::keep(const Place& place, int step) {
   if (place.kind == Place::kArena) blocks_.use(place.index, step);
 }
 
+void Placement::overwrite(int tensor, const Place& place) {
+  blocks_.drop(tensors_[tensor].place.index);
+  tensors_[tensor].place = place;
+  keep(place, flow_.tensors[tensor].last_step);
+}
+
 void Placement::settle(Place& place) const {
   if (place.kind != Place::kArena) return;
   place.offset += blocks_.offset(place.index);

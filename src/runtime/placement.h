@@ -55,6 +55,12 @@ class Placement {
     return {Place::kArena, blocks_.add(bytes, step), 0};
   }
   void keep(const Place& place, int step);
+  /// Whether nothing after step `step` needs the block of the arena in which `place` is.
+  bool ends(const Place& place, int step) const {
+    return place.kind == Place::kArena && blocks_.last(place.index) <= step;
+  }
+  /// Moves a tensor that has a block of its own to where another one ends, in the same layout.
+  void overwrite(int tensor, const Place& place);
   /// Chooses the offsets in the arena, where steps overlap as ArenaLayout::widen takes it; returns its bytes.
   /// Afterwards places can be settled.
   std::int64_t assign(std::span<const std::pair<int, int>> overlaps) {

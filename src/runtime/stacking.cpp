@@ -12,7 +12,7 @@ constexpr double kMostStacked = 16 * cpu::kWorkPerThread;
 
 void Stacking::add(int step, bool follows, std::span<const Place> reads,
                    std::span<const Place> writes, double work) {
-  if (!stages_.empty() && !follows && work_ + work <= kMostStacked && !depends(reads)) {
+  if (!stages_.empty() && !follows && work_ + work <= kMostStacked && !depends(reads, writes)) {
     ++stages_.back().count;
     work_ += work;
     first_of_[step] = std::min(first_of_[step], first_of_[first_step_]);
@@ -21,14 +21,20 @@ void Stacking::add(int step, bool follows, std::span<const Place> reads,
     stages_.push_back({next, 1});
     work_ = work;
     first_step_ = step;
+    read_.clear();
     written_.clear();
   }
+  for (const Place& place : reads) read_.emplace_back(place.kind, place.index);
   for (const Place& place : writes) written_.emplace_back(place.kind, place.index);
 }
 
-bool Stacking::depends(std::span<const Place> reads) const {
+bool Stacking::depends(std::span<const Place> reads, std::span<const Place> writes) const {
+  const auto has = [](const std::vector<Memory>& list, const Place& place) {
+    return std::ranges::find(list, Memory(place.kind, place.index)) != list.end();
+  };
   return std::ranges::any_of(reads, [&](const Place& place) {
-    return std::ranges::find(written_, std::pair(place.kind, place.index)) != written_.end();
+    const bool overwrites = std::ranges::find(writes, place) != writes.end();
+    return has(written_, place) || (overwrites && has(read_, place));
   });
 }
 

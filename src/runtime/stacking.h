@@ -19,7 +19,8 @@ class Stacking {
   }
 
   /// Adds the next launch, of step `step`: what it reads and writes, and its work as Routine::work counts it. One that
-  /// `follows` goes on with what the launch before it began.
+  /// `follows` goes on with what the launch before it began. What it both reads and writes it overwrites, which has to
+  /// wait for all others that read it.
   void add(int step, bool follows, std::span<const Place> reads, std::span<const Place> writes,
            double work);
 
@@ -30,12 +31,13 @@ class Stacking {
   std::vector<std::pair<int, int>> overlaps() const;
 
  private:
-  bool depends(std::span<const Place> reads) const;
+  bool depends(std::span<const Place> reads, std::span<const Place> writes) const;
 
+  using Memory = std::pair<Place::Kind, std::int32_t>;
   std::vector<cpu::Stage> stages_;
-  std::vector<std::pair<Place::Kind, std::int32_t>> written_;  // in the last stage
-  double work_ = 0;                                            // of the last stage
-  int first_step_ = 0;                                         // of the last stage
+  std::vector<Memory> read_, written_;  // in the last stage
+  double work_ = 0;                     // of the last stage
+  int first_step_ = 0;                  // of the last stage
   std::vector<int>
       first_of_;  // by step: the first step of the earliest stage that it has a launch in
 };

@@ -262,10 +262,11 @@ class Emitter {
 
   // An output that has room for a value until its own is made. Memory then takes the first write while operands are
   // read; a register would wait in the store queue behind writes that miss the cache, and all reads behind it.
-  // Outputs overlap nothing.
+  // Outputs overlap nothing, except those that are to lie where an input does, which was read just before.
   int later_output(std::int32_t index) const {
     if (streaming_ && pass_ == SectionKind::kOnce) return kNone;
     for (std::size_t o = 0; o < kernel_.outputs.size(); ++o) {
+      if (!shape_.overwrites.empty() && shape_.overwrites[o] != 0) continue;
       const KernelOutput& out = kernel_.outputs[o];
       const int made = position_[out.term];
       if (lent_[o] == kNone && made > now_ && last_use_[index] <= made &&

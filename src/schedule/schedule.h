@@ -24,6 +24,9 @@ struct KernelShape {
   std::vector<std::vector<std::int64_t>> output_strides;
   std::vector<std::int64_t> sizes;
   std::vector<Picked> picked;  // per input; empty if nothing is picked
+  /// Per output whether it is to lie where an input does, and so has no room for other values before its own; empty if
+  /// none is.
+  std::vector<char> overwrites;
 };
 
 /// Where a Program finds one of its tensor arguments.
