@@ -12,6 +12,7 @@
 #include "python/convert.h"
 #include "python/module.h"
 #include "python/plans.h"
+#include "runtime/overwriting.h"
 #include "runtime/profile.h"
 
 namespace dvm::python {
@@ -113,8 +114,15 @@ nb::dict kernel_object(const Graph& graph, const Kernel& kernel) {
     return dict;
   };
   for (const KernelInput& input : kernel.inputs) inputs.append(tensor(input.value, input.type));
-  for (const KernelOutput& output : kernel.outputs)
-    outputs.append(tensor(output.value, output.type));
+  for (int o = 0; o < static_cast<int>(kernel.outputs.size()); ++o) {
+    nb::dict output = tensor(kernel.outputs[o].value, kernel.outputs[o].type);
+    nb::list over;
+    for (int i = 0; i < static_cast<int>(kernel.inputs.size()); ++i) {
+      if (reads_where_it_writes(kernel, i, o)) over.append(kernel.inputs[i].value);
+    }
+    output["over"] = over;
+    outputs.append(output);
+  }
   for (std::size_t k = 0; k < kernel.axes.size(); ++k) {
     nb::dict axis;
     axis["extent"] = dim_object(graph.dims(), kernel.axes[k]);

@@ -20,6 +20,14 @@ bool tells_positions_apart(const KernelShape& shape, const std::vector<std::int6
 
 }  // namespace
 
+bool reads_where_it_writes(const Kernel& kernel, int input, int output) {
+  const KernelInput& read = kernel.inputs[input];
+  const KernelOutput& written = kernel.outputs[output];
+  return read.picked < 0 && bytes(read.type) == bytes(written.type) &&
+         read.dim_of_axis == written.dim_of_axis &&
+         std::ranges::none_of(read.dim_of_axis, [](int dim) { return dim < 0; });
+}
+
 Overwrites may_overwrite(const Flow& flow, const Placement& placement, const Kernel& kernel,
                          const KernelShape& shape, int step, int but, std::span<const Place> read) {
   const int count = static_cast<int>(kernel.inputs.size());

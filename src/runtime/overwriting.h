@@ -15,6 +15,9 @@ namespace dvm {
 /// For each output of a Kernel the input that it may be written over, or -1.
 using Overwrites = std::vector<int>;
 
+/// Whether input `input` is read at each position of the loops where output `output` is written, whatever the sizes.
+bool reads_where_it_writes(const Kernel& kernel, int input, int output);
+
 /// Such inputs as step `step` is the last to need, of the very strides that the output has in memory of its own.
 /// Input `but` is nowhere in memory, and what lies in the blocks of `read` is read while the Kernel runs.
 Overwrites may_overwrite(const Flow& flow, const Placement& placement, const Kernel& kernel,

@@ -62,7 +62,7 @@ def test_a_residual_stream_stays_where_it_is():
     program = Program()
     stream = program.product(program.x)
     for _ in range(4):
-        stream = program.op("add", program.product(program.op("tanh", stream)), stream)
+        stream = program.op("add", program.product(program.product(stream)), stream)
     program.graph.output(program.product(stream))
     assert program.check() == 2  # it, and what is multiplied
 

@@ -107,6 +107,28 @@ def test_a_product_that_is_finished_on_tiles_is_never_in_memory(products):
     assert at_sizes(graph["peak_bytes"], rows) == 10 * (64 + 16) * 4
 
 
+class Gated(torch.nn.Module):
+    """Two products that meet: one is in memory, and what becomes of both lies where it did."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.down = torch.nn.LayerNorm(16), torch.nn.Linear(64, 16)
+        self.gate, self.up = torch.nn.Linear(16, 64), torch.nn.Linear(16, 64)
+
+    def forward(self, x):
+        x = self.norm(x)
+        return self.down(torch.nn.functional.silu(self.gate(x)) * self.up(x))
+
+
+def test_what_lies_over_an_operand_needs_no_room_of_its_own():
+    rows = torch.export.Dim("rows", min=2, max=1000)
+    gated = dvm.compile(Gated().eval(), (torch.randn(5, 16),), dynamic_shapes=({0: rows},))
+    graph = gated.explain()["graphs"][0]
+    (symbol,) = (symbol["name"] for symbol in graph["symbols"])
+    # The norm and the gate, then the gated rows and the result.
+    assert at_sizes(graph["peak_bytes"], {symbol: 10}) == 10 * (16 + 64) * 4
+
+
 def test_a_profile_tells_the_bytes_that_explain_tells(products):
     graph = products.explain()["graphs"][0]
     (symbol,) = (symbol["name"] for symbol in graph["symbols"])

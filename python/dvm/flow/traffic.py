@@ -51,23 +51,29 @@ def at_sizes(expression: str, sizes: Mapping[str, int]) -> int | None:
 
 def peak(wiring: Mapping[str, Any]) -> str:
     """The most bytes that are in memory at once besides arguments and constants, when each tensor lives from the node
-    that makes it to the last that reads it."""
+    that makes it to the last that reads it, and lies where an operand ends if its kernel can write it there."""
     last = {(edge["from"], edge["tensor"]): edge["to"] for edge in wiring["edges"]}
     for edge in wiring["edges"]:
         key = edge["from"], edge["tensor"]
         kept = wiring["nodes"][edge["to"]]["kind"] == "output"
         last[key] = max(last[key], len(wiring["nodes"]) if kept else edge["to"])
     live: Bytes = Counter()
-    ends: dict[int, list[Bytes]] = {}
+    ends: dict[int, dict[tuple[int, str], Bytes]] = {}  # what is needed no more after a node
     tops: list[Bytes] = []
     for number, node in enumerate(wiring["nodes"]):
+        ending = ends.setdefault(number, {})
         for tensor in node["makes"] if node["kind"] != "input" else ():
-            own = of_tensors([tensor])
-            live.update(own)
-            ends.setdefault(last.get((number, tensor["tensor"]), number), []).append(own)
+            made, own = (number, tensor["tensor"]), of_tensors([tensor])
+            over = tensor.get("over", ())
+            place = next((one for one in ending if one[1] in over and ending[one] == own), None)
+            if place is None:
+                live.update(own)
+            else:
+                del ending[place]
+            ends.setdefault(last.get(made, number), {})[made] = own
         if not any(_covers(top, live) for top in tops):
             tops = [top for top in tops if not _covers(live, top)] + [Counter(live)]
-        for own in ends.pop(number, ()):
+        for own in ending.values():
             live.subtract(own)
     texts = [text(top) for top in tops]
     return texts[0] if len(texts) == 1 else f"max({', '.join(texts)})" if texts else "0"

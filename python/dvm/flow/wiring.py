@@ -120,13 +120,16 @@ class _Wiring:
             if isinstance(argument, Name) and argument.text in self.sources:
                 made[value] = self.sources[argument.text]
         launches = list(launched(facts))
+        launched_here: set[int | None] = set()
         written = {tensor["value"] for launch in launches for tensor in launch.writes}
         written |= set(graph.inputs)
+        results = {_written(graph, value, written) for value in graph.outputs}
         names: dict[int, str] = {}
         for value, result in zip(graph.outputs, step.results, strict=True):
             names.setdefault(_written(graph, value, written), result)
         for launch in launches:
             node = self._launch(launch, step.kernel)
+            launched_here.add(node)
             for tensor in launch.reads:
                 source = made.get(_written(graph, tensor["value"], written))
                 self._edge(source, node, tensor)
@@ -135,6 +138,12 @@ class _Wiring:
                 name = names.get(value, f"{step.kernel} %{value}")
                 made[value] = Source(node, name, tensor["type"], tensor["shape"])
                 self._makes(made[value])
+                # What was made in this run is its own memory, unless it is given back.
+                over = {_written(graph, operand, written) for operand in tensor.get("over", ())}
+                own = [made[operand] for operand in over - results if operand in made]
+                ours = [source.name for source in own if source.node in launched_here]
+                if ours and value not in results:
+                    self.nodes[node]["makes"][-1]["over"] = sorted(ours)
         for kind in self.before:
             self.before[kind] += len(facts[f"{kind}s"])
         for value, result in zip(graph.outputs, step.results, strict=True):

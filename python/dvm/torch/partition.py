@@ -22,6 +22,7 @@ from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.clock import Before, Clock, times_of
 from dvm.torch.operations import operation
 from dvm.torch.roles import Fallback, Role, has_tensor
+from dvm.torch.sinking import sink
 
 
 @dataclass
@@ -107,10 +108,10 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
         if isinstance(value, Value):
             builder.times.setdefault(value.id, time)
             makers.setdefault(value.id, node)
-    kept = reducing | _bound(before, again)
+    bound = _bound(before, again)
     times = clock.times
     while True:
-        _sink(graph, roles, times, kept, before)
+        sink(graph, roles, times, reducing, bound, before)
         part = Partition(builder, roles, times, {}, set(), fallbacks)
         for node in graph.nodes:
             if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
@@ -219,60 +220,6 @@ def _from_outside(b: Builder, node: fx.Node) -> None:
             b.values[node] = b.input(node)
         except Declined:
             return  # whatever reads it will be declined in turn
-
-
-def _sink(
-    graph: fx.Graph,
-    roles: dict[fx.Node, Role],
-    times: dict[fx.Node, int],
-    kept: set[fx.Node],
-    before: Before,
-) -> None:
-    """Moves what only one later segment needs into that segment, where it need not be written and read again.
-
-    Not `kept`: reductions, whose results are smaller than what they read, and what reads memory before it changes.
-    Nor what would keep alive more than it frees.
-    """
-    if len({times[node] for node, role in roles.items() if role is Role.CORE}) < 2:
-        return  # there is no later segment
-    if any(operation(node.target).changes for node in graph.nodes if node not in before):
-        return  # a later segment might read what was changed in between
-    readers: dict[fx.Node, set[fx.Node]] = {}  # the nodes that read a tensor, be it through views
-
-    def all_readers(node: fx.Node) -> set[fx.Node]:
-        if node not in readers:
-            readers[node] = set()
-            for user in node.users:
-                readers[node] |= all_readers(user) if roles.get(user) is Role.VIEW else {user}
-        return readers[node]
-
-    def costs(node: fx.Node, operand: fx.Node) -> bool:
-        """Whether `operand` would have to be written because `node` moves away from it."""
-        while roles[operand] is Role.VIEW:
-            operand = operand.all_input_nodes[0]
-        if roles[operand] is not Role.CORE or times[operand] < times[node]:
-            return False
-        others = all_readers(operand) - {node}
-        return any(
-            times.get(other) == times[operand] and roles[other] is Role.CORE for other in others
-        )
-
-    for node in reversed(graph.nodes):
-        if (
-            roles.get(node) is not Role.CORE
-            or node in kept
-            or node.target is operator.getitem  # it is made with the other results
-            or not isinstance(node.meta["val"], torch.Tensor)
-        ):
-            continue
-        users = all_readers(node)
-        if not users or any(roles.get(user) is not Role.CORE for user in users):
-            continue
-        later = {times[user] for user in users}
-        if later == {times[node]}:
-            continue
-        if len(later) == 1 and not any(costs(node, operand) for operand in node.all_input_nodes):
-            times[node] = max(times[node], *later)
 
 
 def _materialize(graph: fx.Graph, part: Partition) -> None:
