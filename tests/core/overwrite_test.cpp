@@ -15,8 +15,8 @@
 namespace dvm::test {
 namespace {
 
-constexpr int kPrograms = 4000;
-constexpr int kLeastProved = 30;
+constexpr int kPrograms = 1000;
+constexpr int kLeastProved = 1000;
 
 std::string program_of(const std::string& slots, const std::string& code) {
   return "program\n  axis parallel 6 rows 2\n  axis parallel 40 cols 16\n  scratch 128\n"
