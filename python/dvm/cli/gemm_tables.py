@@ -38,7 +38,7 @@ def print_gemm(results: Results) -> None:
                     end,
                     *(_rate(group, name) for name in engines),
                     *_ratios(group, lambda case: case.ratio),
-                    *(_ratios(group, lambda case: case.best_ratio) if rivals else ()),
+                    *_against_rivals(group, rivals),
                     f"{ours / peak:.0%}",
                 )
         console.print(rows)
@@ -75,6 +75,15 @@ def _rate(group: list[Case], engine: str) -> str:
     """The geomean in GFLOP/s; nothing where the engine did not take part."""
     rates = [case.rate(engine) for case in group if engine in case.seconds]
     return f"{geomean(rates) / 1e9:.1f}" if rates else ""
+
+
+def _against_rivals(group: list[Case], rivals: list[str]) -> tuple[str, ...]:
+    """As _ratios, empty where torch was the only other engine."""
+    if not rivals:
+        return ()
+    if not any(name in group[0].seconds for name in rivals):
+        return "", "", ""
+    return _ratios(group, lambda case: case.best_ratio)
 
 
 def _ratios(group: list[Case], ratio: Callable[[Case], float]) -> tuple[str, str, str]:
