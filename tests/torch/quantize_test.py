@@ -48,6 +48,21 @@ def test_one_compile_of_packed_weights_serves_all_lengths_without_a_fallback(kin
             assert off(came, plain(x)) < BOUNDS[kind["weights"]]
 
 
+@pytest.mark.parametrize("weights", ["int8", "int4", "bf16"])
+def test_a_saved_model_keeps_its_packed_weights_and_runs_on_numpy(weights, tmp_path):
+    small = dvm.quantize(model(), weights)
+    rows = torch.export.Dim("rows", min=1, max=64)
+    x = torch.randn(9, 96)
+    with torch.inference_mode():
+        compiled = dvm.compile(small, (torch.randn(5, 96),), dynamic_shapes=({0: rows},))
+        wanted = compiled(x)
+    path = tmp_path / "small.dvm"
+    compiled.save(path)
+    assert path.stat().st_size < sum(t.nbytes for t in small.state_dict().values()) + 12_000
+    came = dvm.load(path, framework="numpy")(x.numpy())
+    assert (came == wanted.numpy()).all()
+
+
 def test_through_torch_compile():
     small = dvm.quantize(model(), "int4")
     compiled = torch.compile(small, backend="dvm", dynamic=True)
