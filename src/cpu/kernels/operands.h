@@ -193,7 +193,8 @@ struct BytePairs {
                                                       : _mm256_cvtepu8_epi16(bytes));
 #else
     Left vector;
-    for (int i = 0; i < kStep; ++i) vector[i] = at[i];
+    for (int i = 0; i < kStep; ++i)
+      vector[i] = at[i];  // NOLINT(bugprone-signed-char-misuse): bytes are numbers here
     return vector;
 #endif
   }
