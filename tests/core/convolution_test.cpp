@@ -2,12 +2,11 @@
 // runs. Shapes and layouts at large are tests/runtime's.
 #include <cmath>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "check.h"
-#include "cpu/dispatch.h"
+#include "every_isa.h"
 #include "graph/windows.h"
 #include "runtime/convolution_plan.h"
 
@@ -19,13 +18,6 @@ using Sizes = std::vector<std::int64_t>;
 struct Moves {
   int stride = 1, padding = 0, dilation = 1;
 };
-
-std::vector<float> random_floats(std::int64_t count) {
-  static std::mt19937 random(9);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(random() % 2000) / 1000.0f - 1.0f;
-  return values;
-}
 
 Windows windows_of(const Moves& moves, int taps, int groups) {
   Windows windows;
@@ -112,16 +104,6 @@ void check_pool(Op op, std::int64_t height, std::int64_t width, int taps, const 
       if (!CHECK(std::abs(result[c * rows * cols + at] - wanted) < 1e-4)) return;
     }
   }
-}
-
-template <class Check>
-void on_every_isa(Check check) {
-  const std::string before(cpu::isa().name);
-  for (const std::string_view name : cpu::available_isas()) {
-    cpu::choose_isa(name);
-    check();
-  }
-  cpu::choose_isa(before);
 }
 
 constexpr Moves kMoves[] = {{1, 0, 1}, {1, 1, 1}, {2, 1, 1}, {1, 2, 2}, {3, 2, 1}};

@@ -9,22 +9,15 @@
 
 #include "check.h"
 #include "cpu/attention.h"
-#include "cpu/dispatch.h"
 #include "cpu/kernels/types.h"
 #include "cpu/product.h"
 #include "cpu/stages.h"
+#include "every_isa.h"
 
 namespace dvm {
 namespace {
 
 constexpr std::int64_t kFloat = sizeof(float);
-
-std::vector<float> random_floats(std::int64_t count) {
-  static std::mt19937 random(3);
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = static_cast<float>(random() % 2000) / 1000.0f - 1.0f;
-  return values;
-}
 
 void run(const cpu::Tiled& tiled, std::vector<void*> arguments) {
   tiled.run({arguments.data(), nullptr}, 0, tiled.blocks());
@@ -160,16 +153,6 @@ void check_attention(std::int64_t queries, std::int64_t keys, std::int64_t depth
       if (!CHECK(std::abs(result[i * depth + d] - wanted) < 1e-4)) return;
     }
   }
-}
-
-template <class Check>
-void on_every_isa(Check check) {
-  const std::string before(cpu::isa().name);
-  for (const std::string_view name : cpu::available_isas()) {
-    cpu::choose_isa(name);
-    check();
-  }
-  cpu::choose_isa(before);
 }
 
 TEST(products_stay_inside_their_operands) {
