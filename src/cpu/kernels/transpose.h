@@ -19,7 +19,9 @@ inline void transpose_scalar(T* dst, std::int64_t dst_stride, const T* src, std:
                              std::int64_t outer, std::int64_t inner) {
   for (std::int64_t i = 0; i < outer; ++i) {
     T* const to = row_of(dst, i, dst_stride);
-    for (std::int64_t j = 0; j < inner; ++j) to[j] = row_of(src, j, src_stride)[i];
+    // Elements may be groups of narrower ones, and lie where those may.
+    for (std::int64_t j = 0; j < inner; ++j)
+      std::memcpy(to + j, row_of(src, j, src_stride) + i, sizeof(T));
   }
 }
 
