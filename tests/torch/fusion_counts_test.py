@@ -16,7 +16,6 @@ from dvm.bench import fusion  # noqa: E402
 
 # What still is above Inductor, and why.
 MORE_KERNELS = {
-    "mamba-block-step": "joining and shifting the last inputs, and the scan's state written three times",
     "pooling": "two sums over rows that share no reader, and the norm of the result",
 }
 MORE_BYTES = {
