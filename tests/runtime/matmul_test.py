@@ -58,19 +58,7 @@ def test_all_sizes_and_layouts(type_, layout):
 
 
 # The rows of isa/products.def.
-TYPES = [
-    "f32 f32",
-    "f64 f64",
-    "bf16 bf16",
-    "f16 f16",
-    "f32 bf16",
-    "f32 f16",
-    "bf16 f32",
-    "f16 f32",
-    "f32 i8",
-    "i8 i8",
-    "u8 i8",
-]
+TYPES = [f"{left} {right}" for left, right, _ in _core.products()]
 
 
 def elements(type_, *shape):
