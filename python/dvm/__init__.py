@@ -20,6 +20,7 @@ from dvm._core import (
 )
 from dvm.explanation import Explanation
 from dvm.kernel import Kernel, kernel
+from dvm.packing import packed_stats, set_packed_bytes
 from dvm.plans import plan_stats, set_plan_bytes
 from dvm.profile import Profile, profile
 
@@ -51,9 +52,11 @@ __all__ = [
     "isa",
     "kernel",
     "load",
+    "packed_stats",
     "plan_stats",
     "profile",
     "quantize",
+    "set_packed_bytes",
     "set_plan_bytes",
     "set_threads",
     "threads",

@@ -45,6 +45,9 @@ struct PanelTile {
 /// A panel has at most so many rows.
 inline constexpr std::int64_t kPanelDepth = 512;
 
+/// Columns of a panel of a right operand that is packed once: see packing.h.
+inline constexpr std::int64_t kPackedCols = 32;
+
 /// Of one pair of types in isa/products.def. Null is what it has not.
 struct MatrixKernels {
   MatrixKernel dot = nullptr;    // a and b contiguous along k: a_col == 1, b_row == 1
@@ -52,6 +55,7 @@ struct MatrixKernels {
   void (*panel)(const PanelTile& tile) = nullptr;
   std::int64_t panel_group = 1;           // elements along k that one of a panel holds
   MatrixKernel outer_of_panel = nullptr;  // a contiguous along k, b a panel
+  MatrixKernel packed = nullptr;          // b packed, any a; its strides are not read
 };
 
 /// Scores of a block of queries for a block of keys, on their way to shares, in the manner of a streamed softmax (Milakov

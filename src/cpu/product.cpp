@@ -42,7 +42,8 @@ std::int64_t even(std::int64_t size, std::int64_t most, std::int64_t multiple) {
 }  // namespace
 
 bool Product::takes(const ProductShape& shape, const KernelTable& kernels) {
-  return dots(shape) || (rows_of_b(shape) && kernels_of(shape, kernels).outer != nullptr);
+  return shape.packed || dots(shape) ||
+         (rows_of_b(shape) && kernels_of(shape, kernels).outer != nullptr);
 }
 
 const MatrixKernels& Product::kernels_of(const ProductShape& shape, const KernelTable& kernels) {
@@ -57,6 +58,11 @@ Product::Product(ProductShape shape, const KernelTable& kernels)
       kernels_(kernels_of(shape_, kernels)) {
   if (!takes(shape_, kernels))
     throw std::logic_error("[matmul] the operands lie as no kernel takes them");
+  if (shape_.packed) {
+    kernel_ = kernels_.packed;
+    choose_tile(kMostCols);
+    return;
+  }
   const bool outer = kernels_.outer != nullptr && rows_of_b(shape_);
   const bool dot = dots(shape_) && (shape_.n < kLeastCols || !outer);
   kernel_ = dot ? kernels_.dot : kernels_.outer;
@@ -107,6 +113,9 @@ void Product::compute(const Launch& launch, const At& at, void* tile, std::int64
                    .m = at.rows,
                    .n = at.cols,
                    .k = shape_.k};
+  if (shape_.packed) {
+    whole.b = b + at.col * shape_.k * of_b;  // tiles begin where panels do
+  }
   if (shape_.bits != 0) {
     const auto* const scales = static_cast<const std::byte*>(launch.arguments[2]);
     whole.scales = {.at = reinterpret_cast<const float*>(scales + offset(shape_.scales, at)),

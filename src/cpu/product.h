@@ -19,6 +19,7 @@ struct ProductShape {
   MatrixStrides a, b;  // b along the rows: 0; a along the columns: 0
   std::int64_t a_k = 0,
                b_k = 0;  // bytes along k, of b those from one byte's elements to the next's
+  bool packed = false;   // b is as packing.h lays it out, the same for the whole batch
   // Of weights of 8 or 4 bits, which are f32 with i8 in isa/products.def: 0 for other products.
   int bits = 0;
   MatrixStrides scales;
@@ -31,7 +32,7 @@ class Product final : public MatrixTiles {
   /// Throws std::logic_error unless the operands lie as some kernel takes them: see takes().
   Product(ProductShape shape, const KernelTable& kernels);
 
-  /// Whether operands with these strides need no copy: b contiguous along the columns, or both along k.
+  /// Whether operands with these strides need no copy: b packed or contiguous along the columns, or both along k.
   static bool takes(const ProductShape& shape, const KernelTable& kernels);
   /// The kernels for its types.
   static const MatrixKernels& kernels_of(const ProductShape& shape, const KernelTable& kernels);

@@ -41,9 +41,12 @@ void Graph::require(Value value, const char* where) const {
   }
 }
 
-Value Graph::input(std::string name, Type type, std::vector<Dim> shape) {
-  const Value value = add(
-      {.kind = NodeKind::kInput, .type = type, .shape = std::move(shape), .name = std::move(name)});
+Value Graph::input(std::string name, Type type, std::vector<Dim> shape, bool is_weight) {
+  const Value value = add({.kind = NodeKind::kInput,
+                           .type = type,
+                           .shape = std::move(shape),
+                           .name = std::move(name),
+                           .is_weight = is_weight});
   inputs_.push_back(value);
   return value;
 }

@@ -47,6 +47,8 @@ struct Node {
   double number = 0;       // kAttention: the scale
   Dim dim = -1;            // kSize, kSlice
   std::string name = {};   // inputs, scalars
+  /// kInput: the caller brings the same tensor every time and seldom changes its elements.
+  bool is_weight = false;
 };
 
 /// The order of an output's axes in memory, outermost first; empty means contiguous as indexed.
@@ -79,7 +81,7 @@ class Graph {
   Graph(std::string name, Facts facts) : name_(std::move(name)), facts_(std::move(facts)) {}
 
   // Builders. Each infers the shape and throws std::invalid_argument "[op] what came, what was wanted".
-  Value input(std::string name, Type type, std::vector<Dim> shape);
+  Value input(std::string name, Type type, std::vector<Dim> shape, bool is_weight = false);
   Value scalar(std::string name, Type type);
   Value constant(double value, Type type);
   Value constant(std::int64_t value, Type type);

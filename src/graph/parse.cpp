@@ -62,7 +62,7 @@ class GraphParser {
     expect("=");
     const std::string operation = word();
     Call call;
-    if (operation == "input" || operation == "scalar") call.name = word();
+    if (operation == "input" || operation == "weight" || operation == "scalar") call.name = word();
     if (accept("(")) arguments(operation, call);
     if (accept(":")) type(call);
     const Value value = build(operation, call);
@@ -154,7 +154,8 @@ class GraphParser {
 
   Value build(const std::string& operation, Call& call) {
     Graph& g = *graph_;
-    if (operation == "input") return g.input(call.name, call.type, call.shape);
+    if (operation == "input" || operation == "weight")
+      return g.input(call.name, call.type, call.shape, operation == "weight");
     if (operation == "scalar") return g.scalar(call.name, call.type);
     if (operation == "constant") return constant(call);
     if (operation == "size") return g.size(g.dims().parse(call.literal), call.type);

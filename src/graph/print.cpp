@@ -57,7 +57,7 @@ std::string operation_text(const Graph& graph, const Node& node) {
   const std::string operands = join(node.operands, ref);
   switch (node.kind) {
     case NodeKind::kInput:
-      return "input " + node.name;
+      return (node.is_weight ? "weight " : "input ") + node.name;
     case NodeKind::kScalar:
       return "scalar " + node.name;
     case NodeKind::kConstant:

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "python/out.h"
+#include "python/weights.h"
 
 namespace dvm::python {
 namespace {
@@ -36,6 +37,7 @@ Callable::Callable(const Graph& graph, std::size_t cache_bytes, nb::handle like,
         input == graph.inputs().size() ||
         (scalar < graph.scalars().size() && graph.scalars()[scalar] < graph.inputs()[input]);
     const Node& node = graph.node(is_scalar ? graph.scalars()[scalar] : graph.inputs()[input]);
+    has_weights |= node.is_weight;
     arguments.push_back(
         {is_scalar, static_cast<int>(is_scalar ? scalar++ : input++), node.type, node.name});
   }
@@ -80,22 +82,34 @@ nb::object Callable::call(std::span<const Borrowed* const> tensors,
     input_data[i] = views[i].data;
   }
 
-  std::shared_ptr<const LaunchPlan> plan = executable.plan(views.span(), scalar_values);
+  bool packs = has_weights;
+  const auto find_plan = [&](std::span<const TensorView> outputs) {
+    return executable.plan(views.span(), scalar_values, outputs, packs);
+  };
+  std::shared_ptr<const LaunchPlan> plan = find_plan({});
+  Few<std::shared_ptr<const PackedWeight>, 2> weights(plan->packed.size());
+  Few<const void*, 2> packed(plan->packed.size());
+  if (!plan->packed.empty()) {
+    packs = Weights::process().get(*plan, tensors, weights.span());
+    if (!packs) plan = find_plan({});
+    for (std::size_t i = 0; i < plan->packed.size(); ++i) packed[i] = weights[i]->data();
+  }
+  const std::span<const void* const> packed_data(packed.data(), plan->packed.size());
   const std::size_t count = plan->outputs.size();
   Few<void*, 4> output_data(count);
   const auto run = [&] {
     if (plan->work < kReleaseGilWork) {
-      executable.run(*plan, input_data.span(), scalar_values, output_data.span());
+      executable.run(*plan, input_data.span(), scalar_values, output_data.span(), packed_data);
     } else {
       const nb::gil_scoped_release release;
-      executable.run(*plan, input_data.span(), scalar_values, output_data.span());
+      executable.run(*plan, input_data.span(), scalar_values, output_data.span(), packed_data);
     }
   };
 
   if (out != nullptr) {
     const Out given(executable.graph(), out);
     given.check(*plan, views.span());
-    if (!given.follows(*plan)) plan = executable.plan(views.span(), scalar_values, given.views());
+    if (!given.follows(*plan)) plan = find_plan(given.views());
     for (std::size_t i = 0; i < count; ++i) output_data[i] = given.views()[i].data;
     run();
     return given.object();

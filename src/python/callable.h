@@ -36,6 +36,7 @@ struct Callable {
   Executable executable;
   std::vector<Argument> arguments;  // in the order of a call
   std::size_t inputs = 0, scalars = 0;
+  bool has_weights = false;
   Framework framework;  // of the results where no tensor comes in
 };
 

@@ -193,6 +193,7 @@ void Borrowed::release() {
 
 void Borrowed::take(PyObject* object, const Whose& whose, bool writable) {
   release();
+  object_ = object;
   framework_ = framework_of(Py_TYPE(object));
   if (framework_.api != nullptr) {
     if (framework_.api->look != nullptr) {

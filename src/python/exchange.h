@@ -43,6 +43,10 @@ class Borrowed {
 
   const TensorView& view() const { return view_; }
   Framework framework() const { return framework_; }
+  /// Borrowed too.
+  PyObject* object() const { return object_; }
+  /// Whether nobody can change its elements by the object that came.
+  bool readonly() const { return holds_ == Holds::kBuffer && buffer_.readonly != 0; }
 
  private:
   enum class Holds : std::uint8_t { kNothing, kBuffer, kManaged, kLegacy };
@@ -55,6 +59,7 @@ class Borrowed {
 
   TensorView view_;
   Framework framework_;
+  PyObject* object_ = nullptr;
   Holds holds_ = Holds::kNothing;
   std::int64_t sizes_[kMaxRank];
   std::int64_t strides_[kMaxRank];

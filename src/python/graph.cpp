@@ -203,14 +203,16 @@ void bind_graph(nb::module_& module) {
       .def(nb::init<std::string>(), "name"_a = "graph")
       .def(
           "input",
-          [](Graph& g, std::string name, const std::string& type, nb::handle shape) {
-            return g.input(std::move(name), parse_type(type, "input"),
-                           parse_shape(g.dims(), shape));
+          [](Graph& g, std::string name, const std::string& type, nb::handle shape, bool weight) {
+            return g.input(std::move(name), parse_type(type, "input"), parse_shape(g.dims(), shape),
+                           weight);
           },
-          "name"_a, "type"_a, "shape"_a,
+          "name"_a, "type"_a, "shape"_a, "weight"_a = false,
           nb::sig("def input(self, name: str, type: str, shape: collections.abc.Sequence[int | "
-                  "str]) -> int"),
-          "A tensor argument.")
+                  "str], weight: bool = False) -> int"),
+          "A tensor argument. A weight is the same tensor in most calls, and seldom changes: "
+          "products may read a packed\n"
+          "copy of it, which is made anew when it does change.")
       .def(
           "scalar",
           [](Graph& g, std::string name, const std::string& type) {

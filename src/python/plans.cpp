@@ -1,4 +1,4 @@
-// What all Executables together keep between calls: plans, how many bytes those may take, and the arena.
+// What all Executables together keep between calls: plans and packed weights, how many bytes those may take, and the arena.
 #include "python/plans.h"
 
 #include <nanobind/stl/optional.h>
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "python/module.h"
+#include "python/weights.h"
 #include "runtime/arena.h"
 
 namespace nb = nanobind;
@@ -26,12 +27,32 @@ nb::dict plan_stats() {
   return dict;
 }
 
-void set_plan_bytes(std::optional<std::int64_t> bytes) {
-  if (bytes && *bytes < 0) {
-    throw std::invalid_argument("[set_plan_bytes] got " + std::to_string(*bytes) +
+nb::dict packed_stats() {
+  const PackedWeights& all = PackedWeights::process();
+  nb::dict dict;
+  dict["weights"] = all.count();
+  dict["bytes"] = all.bytes();
+  dict["limit_bytes"] = all.limit();
+  dict["packed"] = all.made();
+  dict["refused"] = Weights::process().refused();
+  return dict;
+}
+
+std::size_t checked(const char* function, std::int64_t bytes) {
+  if (bytes < 0) {
+    throw std::invalid_argument("[" + std::string(function) + "] got " + std::to_string(bytes) +
                                 ", wanted at least 0, or None");
   }
-  PlanBudget::process().set_limit(bytes ? static_cast<std::size_t>(*bytes)
+  return static_cast<std::size_t>(bytes);
+}
+
+void set_packed_bytes(std::optional<std::int64_t> bytes) {
+  PackedWeights::process().set_limit(bytes ? checked("set_packed_bytes", *bytes)
+                                           : PackedWeights::default_limit());
+}
+
+void set_plan_bytes(std::optional<std::int64_t> bytes) {
+  PlanBudget::process().set_limit(bytes ? checked("set_plan_bytes", *bytes)
                                         : PlanBudget::default_limit());
 }
 
@@ -58,6 +79,16 @@ void bind_plans(nb::module_& module) {
              "Bounds the plans of all Executables together; beyond it the ones used longest ago "
              "go. None: what the environment\n"
              "variable DVM_PLAN_BYTES says, else 64 MiB. Raises ValueError for a negative number.");
+  module.def("packed_stats", &packed_stats, nb::sig("def packed_stats() -> dict[str, int]"),
+             "The `weights` that are kept packed, their `bytes` and the bound, how often one was "
+             "`packed`, and how often a call was\n"
+             "`refused` and read them as they lie.");
+  module.def(
+      "set_packed_bytes", &set_packed_bytes, "bytes"_a.none(),
+      "Bounds the packed weights; calls that would need more read theirs as they lie. None: "
+      "what the environment variable\n"
+      "DVM_PACKED_BYTES says, else a quarter of the memory. Raises ValueError for a negative "
+      "number.");
 }
 
 }  // namespace dvm::python

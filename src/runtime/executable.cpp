@@ -78,14 +78,16 @@ Executable::~Executable() = default;
 
 std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> inputs,
                                                    std::span<const std::uint64_t> scalars,
-                                                   std::span<const TensorView> outputs) {
+                                                   std::span<const TensorView> outputs,
+                                                   bool packs) {
   State& state = *state_;
   const Binding& binding = flow().binding;
   binding.check_types(inputs);
-  std::size_t words = state.key_words;
+  std::size_t words = state.key_words + 1;
   for (const TensorView& output : outputs) words += output.rank;
   Buffer<std::int64_t, 96> key(words);
   std::int64_t* at = key.data();
+  *at++ = packs ? 1 : 0;
   for (const TensorView& input : inputs) {
     for (int k = 0; k < input.rank; ++k) {
       *at++ = input.sizes[k];
@@ -104,7 +106,7 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   const std::uint64_t hash = PlanCache::hash(whole);
   if (auto plan = state.cache.find(whole, hash)) return plan;
   LaunchPlan plan =
-      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs);
+      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs, packs);
   {
     const std::lock_guard lock(state.build_time_mutex);
     state.build_time = plan.build_time;
@@ -114,13 +116,26 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
 
 void Executable::run(const LaunchPlan& plan, std::span<void* const> inputs,
                      std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
-                     int threads) const {
+                     std::span<const void* const> packed, int threads) const {
+  if (packed.size() != plan.packed.size())
+    throw std::logic_error("[run] the plan reads " + std::to_string(plan.packed.size()) +
+                           " packed weights, got " + std::to_string(packed.size()));
   const Arena arena(plan.arena_bytes);
+  const auto base = [&](const Place& place) -> void* {
+    switch (place.kind) {
+      case Place::kInput:
+        return inputs[place.index];
+      case Place::kOutput:
+        return outputs[place.index];
+      case Place::kArena:
+        return arena.data();
+      case Place::kPacked:
+        return const_cast<void*>(packed[place.index]);  // no launch writes it
+    }
+    return nullptr;
+  };
   const auto address = [&](const Place& place) {
-    void* const base = place.kind == Place::kInput    ? inputs[place.index]
-                       : place.kind == Place::kOutput ? outputs[place.index]
-                                                      : arena.data();
-    return static_cast<std::byte*>(base) + place.offset;
+    return static_cast<std::byte*>(base(place)) + place.offset;
   };
   Buffer<cpu::Job, 16> jobs(plan.launches.size());
   Buffer<void*, 64> arguments(plan.arguments.size());

@@ -24,17 +24,19 @@ class Executable {
 
   /// The plan for these inputs, from the cache or made now. Throws std::invalid_argument naming the input and what
   /// was wanted when rank, type or sizes do not fit the Graph. `scalars` are read only for those that stand for a
-  /// dimension. `outputs` is empty, or the tensors to write, whose strides the plan then follows. Thread-safe.
+  /// dimension. `outputs` is empty, or the tensors to write, whose strides the plan then follows. With `packs` it may read
+  /// weights packed. Thread-safe.
   std::shared_ptr<const LaunchPlan> plan(std::span<const TensorView> inputs,
                                          std::span<const std::uint64_t> scalars = {},
-                                         std::span<const TensorView> outputs = {});
+                                         std::span<const TensorView> outputs = {},
+                                         bool packs = false);
 
   /// Runs `plan` on tensors of the shapes it was made for. `scalars` are bits in the compute type of each scalar.
-  /// `threads` = 0 takes as many as the process is set to. Thread-safe. Throws std::out_of_range, after running, with
+  /// `packed` are the weights of plan.packed. `threads` = 0 takes as many as the process is set to. Thread-safe. Throws std::out_of_range, after running, with
   /// the message of a check of the Graph that failed.
   void run(const LaunchPlan& plan, std::span<void* const> inputs,
            std::span<const std::uint64_t> scalars, std::span<void* const> outputs,
-           int threads = 0) const;
+           std::span<const void* const> packed = {}, int threads = 0) const;
 
   /// The Programs of the plan for these inputs, one per launch.
   std::vector<Program> programs(std::span<const TensorView> inputs,

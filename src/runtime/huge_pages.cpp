@@ -6,19 +6,16 @@
 
 namespace dvm {
 
-void prefer_huge_pages(void* data, std::int64_t bytes) {
+void prefer_huge_pages(void* data, std::int64_t bytes, std::int64_t least) {
 #ifdef MADV_HUGEPAGE
-  // From this size on, malloc of glibc maps every block afresh and gives it back when it is freed. Each page of 4 KiB
-  // then costs a fault at its first write: more time than computing what is written there.
-  constexpr std::int64_t kAlwaysFresh = 32 << 20;
   constexpr std::uintptr_t kHugePage = 2 << 20;
-  if (bytes < kAlwaysFresh) return;
+  if (bytes < least) return;
   const std::uintptr_t begin = reinterpret_cast<std::uintptr_t>(data);
   const std::uintptr_t first = (begin + kHugePage - 1) & ~(kHugePage - 1);
   const std::uintptr_t end = (begin + static_cast<std::uintptr_t>(bytes)) & ~(kHugePage - 1);
   if (first < end) (void)madvise(reinterpret_cast<void*>(first), end - first, MADV_HUGEPAGE);
 #else
-  (void)data, (void)bytes;
+  (void)data, (void)bytes, (void)least;
 #endif
 }
 

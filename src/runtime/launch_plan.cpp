@@ -8,8 +8,9 @@ namespace dvm {
 
 Planner::Planner(const Flow& flow, std::span<const TensorView> inputs,
                  std::span<const std::uint64_t> scalars, std::span<const TensorView> results,
-                 std::vector<Program>* programs)
+                 bool packs, std::vector<Program>* programs)
     : flow_(flow),
+      packs_(packs),
       values_(flow.binding.bind(inputs, scalars)),
       placement_(flow, values_),
       stacking_(static_cast<int>(flow.fusion.steps.size())),
@@ -123,19 +124,20 @@ void Planner::settle() {
   plan_.stages.shrink_to_fit();
   plan_.arguments.shrink_to_fit();
   plan_.scalars.shrink_to_fit();
+  plan_.packed.shrink_to_fit();
   plan_.checks.shrink_to_fit();
 }
 
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,
-                            std::span<const TensorView> outputs) {
-  return Planner(flow, inputs, scalars, outputs, nullptr).take();
+                            std::span<const TensorView> outputs, bool packs) {
+  return Planner(flow, inputs, scalars, outputs, packs, nullptr).take();
 }
 
 std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,
                               std::span<const std::uint64_t> scalars) {
   std::vector<Program> all;
-  Planner(flow, inputs, scalars, {}, &all);
+  Planner(flow, inputs, scalars, {}, false, &all);
   return all;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/packing.h"
 #include "cpu/routine.h"
 #include "cpu/stages.h"
 #include "cpu/tiled.h"
@@ -36,6 +37,15 @@ struct OutputPlan {
   LayoutView layout;  // in LaunchPlan::extents
 };
 
+/// A weight that is read packed: that of input `input`, from byte `offset` on.
+struct PackedInput {
+  int input = 0;
+  std::int64_t offset = 0;
+  cpu::PackForm form;
+
+  bool operator==(const PackedInput&) const = default;
+};
+
 /// Where the time went when the plan was made.
 struct BuildTime {
   double bind_us = 0;      // sizes to dimensions, views, arena
@@ -55,6 +65,7 @@ struct LaunchPlan {
   std::vector<Place> arguments;       // of all launches, one per tensor argument
   std::vector<std::int32_t> scalars;  // the same for scalar arguments: numbers of the Graph's
   std::vector<std::int64_t> extents;  // sizes and strides of the outputs
+  std::vector<PackedInput> packed;
   std::vector<Place> checks;  // where each condition of the Graph's checks is, after the launches
   std::int64_t arena_bytes = 0;
   std::int64_t work = 0;  // elements times instructions: a rough measure of how long a call takes
@@ -68,10 +79,11 @@ struct LaunchPlan {
 std::string launch_name(const Flow& flow, const Launch& launch);
 
 /// Evaluates `flow` for inputs of these shapes. `outputs` is empty, or the tensors that will receive the results,
-/// for the sake of their strides. Throws std::invalid_argument if the inputs do not fit the Graph.
+/// for the sake of their strides. `packs` allows weights to be read packed. Throws std::invalid_argument if the inputs do
+/// not fit the Graph.
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,
-                            std::span<const TensorView> outputs = {});
+                            std::span<const TensorView> outputs = {}, bool packs = false);
 
 /// The Programs of that plan, in the order of its launches, not encoded: for people and tests.
 std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,

@@ -63,6 +63,21 @@ bool MatmulPlan::copies_columns() const {
   return cpu::Product::kernels_of(shape_, *cpu::isa().kernels).outer == nullptr;
 }
 
+std::optional<cpu::PackForm> MatmulPlan::pack() {
+  const auto moves = [](std::int64_t stride) { return stride != 0; };
+  const auto batch_end = shape_.b.begin() + static_cast<std::ptrdiff_t>(shape_.batch.size());
+  if (shape_.bits != 0 || std::any_of(shape_.b.begin(), batch_end, moves)) return {};
+  const cpu::PackForm form{.types = shape_.types,
+                           .n = shape_.n,
+                           .k = shape_.k,
+                           .n_stride = shape_.b.back(),
+                           .k_stride = shape_.b_k};
+  if (!cpu::packs(form, *cpu::isa().kernels)) return {};
+  shape_.packed = true;
+  shape_.b.back() = 0;
+  return form;
+}
+
 // Whether batch axis `outer` and what stands behind it, be it the rows, is one axis in every tensor.
 bool MatmulPlan::merges(std::size_t outer, const std::vector<cpu::MatrixStrides>& tensors) const {
   const bool rows = outer + 1 == shape_.batch.size();

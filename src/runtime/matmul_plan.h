@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "cpu/packing.h"
 #include "cpu/product.h"
 #include "isa/program.h"
 #include "runtime/layout.h"
@@ -26,6 +28,9 @@ class MatmulPlan {
   int operand_to_copy() const;
   /// Whether a copy of the right operand must be contiguous along its rows, which are summed over.
   bool copies_columns() const;
+
+  /// Reads the right operand packed from now on, and says in which form; nothing where it can't be or had better not.
+  std::optional<cpu::PackForm> pack();
 
   /// The result goes to memory of this layout, which is contiguous along the columns.
   std::unique_ptr<cpu::Product> write(const Layout& result);

@@ -17,9 +17,9 @@ namespace dvm {
 
 /// An address relative to something that only the call knows.
 struct Place {
-  enum Kind : std::uint8_t { kInput, kOutput, kArena } kind = kInput;
-  std::int32_t index =
-      0;  // kInput, kOutput: number within the Graph. kArena: of the block, until settle()
+  enum Kind : std::uint8_t { kInput, kOutput, kArena, kPacked } kind = kInput;
+  /// kInput, kOutput: number within the Graph. kArena: of the block, until settle(). kPacked: in the plan.
+  std::int32_t index = 0;
   std::int64_t offset = 0;  // bytes
 
   bool operator==(const Place&) const = default;

@@ -16,7 +16,7 @@ std::size_t LaunchPlan::bytes() const {
   using cpu::held_bytes;
   std::size_t total = sizeof(LaunchPlan) + held_bytes(outputs) + held_bytes(launches) +
                       held_bytes(stages) + held_bytes(arguments) + held_bytes(scalars) +
-                      held_bytes(extents) + held_bytes(checks);
+                      held_bytes(extents) + held_bytes(packed) + held_bytes(checks);
   for (const Launch& launch : launches) {
     total += launch.tiled != nullptr ? launch.tiled->bytes()
                                      : launch.routine.bytes() - sizeof(launch.routine);

@@ -1,12 +1,10 @@
 #include "runtime/plan_budget.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <optional>
 
+#include "runtime/environment.h"
 #include "runtime/plan_cache.h"
 
 namespace dvm {
@@ -19,13 +17,7 @@ constexpr auto kOldestOnTop = [](const PlanTicket& a, const PlanTicket& b) {
 }  // namespace
 
 std::size_t PlanBudget::default_limit() {
-  constexpr std::size_t kUsual = std::size_t{64} << 20;
-  const char* const text = std::getenv("DVM_PLAN_BYTES");
-  if (text == nullptr) return kUsual;
-  std::size_t bytes = 0;
-  const char* const end = text + std::strlen(text);
-  const auto [read, error] = std::from_chars(text, end, bytes);
-  return error == std::errc{} && read == end ? bytes : kUsual;
+  return bytes_in_environment("DVM_PLAN_BYTES", std::size_t{64} << 20);
 }
 
 PlanBudget& PlanBudget::process() {

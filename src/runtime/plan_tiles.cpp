@@ -26,11 +26,27 @@ void Planner::matmul(const Step& step) {
     return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts_of(operands));
   };
   MatmulPlan plan = plan_of();
+  if (is_weight(operands[1].place)) {
+    if (const auto form = plan.pack()) operands[1].place = packed(operands[1].place, *form);
+  }
   for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
     const bool turned = which == 1 && plan.copies_columns();
     operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
   }
   tiles(step, plan, operands);
+}
+
+bool Planner::is_weight(const Place& place) const {
+  return packs_ && place.kind == Place::kInput &&
+         graph().node(graph().inputs()[place.index]).is_weight;
+}
+
+Place Planner::packed(const Place& input, const cpu::PackForm& form) {
+  const PackedInput wanted{input.index, input.offset, form};
+  const auto at = std::ranges::find(plan_.packed, wanted);
+  const auto number = static_cast<std::int32_t>(at - plan_.packed.begin());
+  if (at == plan_.packed.end()) plan_.packed.push_back(wanted);
+  return {Place::kPacked, number, 0};
 }
 
 void Planner::convolve(const Step& step) {

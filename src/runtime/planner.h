@@ -23,7 +23,7 @@ std::int64_t bytes_of(const Layout& layout, Type type);
 class Planner {
  public:
   Planner(const Flow& flow, std::span<const TensorView> inputs,
-          std::span<const std::uint64_t> scalars, std::span<const TensorView> results,
+          std::span<const std::uint64_t> scalars, std::span<const TensorView> results, bool packs,
           std::vector<Program>* programs);
 
   LaunchPlan take() { return std::move(plan_); }
@@ -70,6 +70,9 @@ class Planner {
   // plan_tiles.cpp
   std::vector<std::int64_t> sizes_of(Value value);
   void matmul(const Step& step);
+  // Whether the tensor is an input that calls seldom change, and may be read packed.
+  bool is_weight(const Place& place) const;
+  Place packed(const Place& input, const cpu::PackForm& form);
   void convolve(const Step& step);
   void pool(const Step& step);
   // A MatmulPlan or a ConvolutionPlan, alone or with what finishes its tiles.
@@ -91,6 +94,7 @@ class Planner {
 
   Stopwatch watch_;
   const Flow& flow_;
+  const bool packs_;
   DimValues values_;
   Placement placement_;
   Stacking stacking_;

@@ -10,6 +10,7 @@
 #include "check.h"
 #include "cpu/attention.h"
 #include "cpu/kernels/types.h"
+#include "cpu/packing.h"
 #include "cpu/product.h"
 #include "cpu/stages.h"
 #include "every_isa.h"
@@ -55,9 +56,10 @@ std::vector<T> random_elements(std::int64_t count) {
   return values;
 }
 
-// b is [n, k] if `turned`, as the weight of a linear layer is.
+// b is [n, k] if `turned`, as the weight of a linear layer is, and if `packed` it is packed first.
 template <class A, class B, class Sum>
-void check_product(int types, std::int64_t m, std::int64_t n, std::int64_t k, bool turned) {
+void check_product(int types, std::int64_t m, std::int64_t n, std::int64_t k, bool turned,
+                   bool packed) {
   constexpr std::int64_t kA = sizeof(A), kB = sizeof(B), kSum = sizeof(Sum);
   std::vector<A> a = random_elements<A>(m * k);
   std::vector<B> b = random_elements<B>(k * n);
@@ -69,10 +71,21 @@ void check_product(int types, std::int64_t m, std::int64_t n, std::int64_t k, bo
   shape.a_k = kA;
   shape.b = {0, turned ? k * kB : kB};
   shape.b_k = turned ? kB : n * kB;
+  const cpu::PackForm form{types, n, k, shape.b.back(), shape.b_k};
+  std::vector<std::byte> panels;
+  if (packed) {
+    if (!cpu::packs(form, *cpu::isa().kernels)) return;
+    panels.resize(static_cast<std::size_t>(cpu::packed_bytes(form)));
+    cpu::pack(form, *cpu::isa().kernels, b.data(), panels.data(), 0,
+              cpu::packed_bytes(form) / cpu::panel_bytes(form));
+    shape.packed = true;
+    shape.b = {0, 0};
+  }
   if (!cpu::Product::takes(shape, *cpu::isa().kernels)) return;  // a plan would copy b
   cpu::Product product(shape, *cpu::isa().kernels);
   product.write({n * kSum, kSum});
-  run(product, {a.data(), b.data(), c.data()});
+  run(product, {a.data(), packed ? static_cast<void*>(panels.data()) : static_cast<void*>(b.data()),
+                c.data()});
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) {
       double wanted = 0;
@@ -87,11 +100,12 @@ void check_product(int types, std::int64_t m, std::int64_t n, std::int64_t k, bo
   }
 }
 
-void check_product(std::int64_t m, std::int64_t n, std::int64_t k, bool turned) {
+void check_product(std::int64_t m, std::int64_t n, std::int64_t k, bool turned,
+                   bool packed = false) {
   int types = 0;
 #define PRODUCT(a, b, sum)                                                                         \
   check_product<cpu::CType<Type::a>, cpu::CType<Type::b>, cpu::CType<Type::sum>>(types++, m, n, k, \
-                                                                                 turned);
+                                                                                 turned, packed);
 #include "isa/products.def"
 }
 
@@ -169,6 +183,19 @@ TEST(products_stay_inside_their_operands) {
     check_product(3, 9, 600, false);
     check_product(9, 35, 1100, false);
     check_product(100, 35, 2101, true);
+  });
+}
+
+TEST(products_with_packed_weights_stay_inside_their_operands) {
+  on_every_isa([] {
+    for (const bool turned : {true, false}) {
+      for (const std::int64_t m : {1, 3, 8, 9, 20, 133}) {
+        check_product(m, 64, 256, turned, true);
+        check_product(m, 131, 301, turned, true);
+        check_product(m, 35, 1023, turned, true);
+      }
+      check_product(11, 16411, 1, turned, true);
+    }
   });
 }
 

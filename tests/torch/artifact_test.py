@@ -446,3 +446,17 @@ def test_headers_that_ask_for_what_they_may_not(file, tmp_path, change, message)
 def call(header):
     """The first call of an operation of torch's in a header."""
     return next(step for step in header["flow"]["steps"] if step["step"] == "call")
+
+
+def test_weights_of_a_loaded_model_are_packed(tmp_path):
+    module = torch.nn.Linear(256, 256)
+    rows = {0: Dim("rows", min=1, max=64)}
+    dvm.compile(module, (torch.randn(4, 256),), dynamic_shapes={"input": rows}).save(tmp_path / "m")
+    for framework in ("numpy", "torch"):
+        loaded, before = dvm.load(tmp_path / "m", framework=framework), dvm.packed_stats()
+        for rows in (5, 6):
+            x = torch.randn(rows, 256)
+            came = loaded(x if framework == "torch" else x.numpy())
+            torch.testing.assert_close(torch.as_tensor(came), module(x).detach())
+        assert dvm.packed_stats()["packed"] == before["packed"] + 1
+        assert dvm.packed_stats()["refused"] == before["refused"]

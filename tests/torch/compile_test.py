@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from collections import namedtuple
@@ -427,3 +428,49 @@ def test_explain_and_repr(encoder):
 def test_what_is_no_model():
     with pytest.raises(TypeError, match="a int came, wanted a module or function"):
         dvm.compile(3, ())
+
+
+def packings(run):
+    before = dvm.packed_stats()["packed"]
+    result = run()
+    return result, dvm.packed_stats()["packed"] - before
+
+
+def test_weights_are_packed_once_and_anew_when_they_change():
+    model = torch.nn.Linear(256, 256).eval()
+    x = torch.randn(5, 256)
+    compiled = dvm.compile(model, (x,), dynamic_shapes={"input": {0: SEQ}})
+    through_dynamo = torch.compile(model, backend="dvm", dynamic=True)
+
+    def outputs():
+        with torch.no_grad():
+            return [compiled(x), compiled(x[:3]), through_dynamo(x), through_dynamo(x[:3])]
+
+    _, count = packings(outputs)
+    assert count == 1
+    with torch.no_grad():
+        model.weight[:7] += 1
+    results, count = packings(outputs)
+    assert count == 1
+    for result in results:
+        torch.testing.assert_close(result, model(x)[: len(result)].detach())
+
+
+def test_what_a_model_changes_is_no_weight():
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.randn(256, 256))
+
+        def forward(self, x):
+            y = x @ self.state
+            self.state.add_(1)
+            return y
+
+    model = Counting()
+    compiled = dvm.compile(copy.deepcopy(model), (torch.randn(5, 256),))
+    x = torch.randn(5, 256)
+    for _ in range(3):
+        result, count = packings(lambda: compiled(x))
+        assert count == 0
+        torch.testing.assert_close(result, model(x), rtol=1e-4, atol=1e-4)

@@ -27,6 +27,7 @@ def info(
         "isa": _core.isa(),
         "threads": _core.threads(),
         "plan_bytes": _core.plan_stats()["limit_bytes"],
+        "packed_bytes": _core.packed_stats()["limit_bytes"],
         "fingerprint": _core.fingerprint(),
         "element_types": [kind["name"] for kind in _core.element_types()],
         "instructions": dict(Counter(row["family"] for row in rows)),

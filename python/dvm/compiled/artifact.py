@@ -25,7 +25,7 @@ from dvm.flow.json_form import (
     variable,
 )
 from dvm.flow.numpy_dialect import OPERATIONS
-from dvm.flow.steps import Flow
+from dvm.flow.steps import Flow, changed
 
 _BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "bfloat16": 2, "uint32": 4, "int32": 4,
@@ -135,6 +135,8 @@ def _from_sections(
                 raise ValueError(f"[load] {name} lies outside of its section")
             at = start + offset
         constants[name] = framework.from_memory(contents.memory, at, dtype, shape, strides)
+    for name in constants.keys() - changed(flow):
+        framework.freeze(constants[name])
     missing = set(flow.constants) - constants.keys()
     if missing:
         raise ValueError(f"[load] there is no tensor {', '.join(sorted(missing))}")

@@ -50,6 +50,9 @@ class Framework(Protocol):
     ) -> Any:
         """A tensor at `offset` bytes in a buffer, without a copy. Strides are in elements."""
 
+    def freeze(self, tensor: Any) -> None:
+        """From now on nobody writes it."""
+
 
 def find(name: str) -> Framework:
     """Raises ImportError when torch is wanted and not installed."""

@@ -59,5 +59,8 @@ class NumpyFramework:
             return np.empty(shape, kind)
         return np.ndarray(shape, kind, memory, offset, [step * kind.itemsize for step in strides])
 
+    def freeze(self, tensor: Any) -> None:
+        tensor.setflags(write=False)
+
 
 FRAMEWORK = NumpyFramework()

@@ -90,6 +90,9 @@ class TorchFramework:
         flat = torch.frombuffer(memory, dtype=kind, count=count, offset=offset)
         return flat.as_strided(shape, strides)
 
+    def freeze(self, tensor: Any) -> None:
+        """torch has no such tensors; it counts what is written instead."""
+
 
 def _reach(tensor: torch.Tensor) -> int:
     """The bytes from its first element to behind its last."""

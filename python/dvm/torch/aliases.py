@@ -181,6 +181,12 @@ def readers(node: fx.Node) -> Iterator[fx.Node]:
                 pending.append((user, True))
 
 
+def updated(graph: fx.Graph) -> set[fx.Node]:
+    """The arguments that a graph copies results into at its end."""
+    copies = graph.find_nodes(op="call_function", target=aten.copy_.default)
+    return {copy.args[0] for copy in copies if isinstance(copy.args[0], fx.Node)}
+
+
 def _is_part(node: fx.Node) -> bool:
     """Whether it is one of several views."""
     return node.target is operator.getitem and is_view(node.all_input_nodes[0])

@@ -15,6 +15,7 @@ from torch._functorch._aot_autograd.schemas import OutputType
 from torch._guards import TracingContext
 
 from dvm.flow.function import Function
+from dvm.torch.aliases import updated
 from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
@@ -57,7 +58,10 @@ def compile_graph(
     gm: fx.GraphModule, example_inputs: Sequence[Any], *, kind: str, options: Options
 ) -> Function:
     """Compiles one functional ATen graph into a function that takes its arguments in a list and empties it."""
-    lowered = lower(gm, kind, options, views=_views() if kind == "inference" else frozenset())
+    if kind == "inference":
+        lowered = lower(gm, kind, options, weights=_weights(gm), views=_views())
+    else:
+        lowered = lower(gm, kind, options)
     compilation = lowered.compilation
     _count(kind, len(compilation.segments), compilation.fallbacks)
     lowered.run._boxed_call = True  # type: ignore[attr-defined]
@@ -75,6 +79,18 @@ def _views() -> frozenset[int]:
     return frozenset(
         first + number for number, info in enumerate(known.output_info) if info.output_type in kinds
     )
+
+
+def _weights(gm: fx.GraphModule) -> list[fx.Node]:
+    """The arguments that are the same tensors at every call, a module's own, but for those that the graph changes."""
+    context = TracingContext.try_get()
+    known = context.fw_metadata if context is not None else None
+    if known is None:
+        return []
+    placeholders = gm.graph.find_nodes(op="placeholder")
+    static = [placeholders[number] for number in known.static_input_indices]
+    changed = updated(gm.graph)
+    return [node for node in static if node not in changed]
 
 
 def _count(kind: str, segments: int, fallbacks: Sequence[Fallback]) -> None:

@@ -28,6 +28,7 @@ from dvm.compiled.model import CompiledModel
 from dvm.compiled.parts import Parts
 from dvm.compiled.signature import Fixed, Leaf, Number, Parameter, Signature, Tensor
 from dvm.compiled.structure import LEAF, Custom, Structure
+from dvm.torch.aliases import updated
 from dvm.torch.constraints import Constraints
 from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.hints import Hints
@@ -71,8 +72,14 @@ def compile_model(
     name = getattr(model, "__name__", type(model).__name__)
     _leave_out_checks(program.graph)
     _copy_back(program)
+    lifted = _lifted(program)
     lowered = lower(
-        program.graph_module, "inference", parsed, lifted=_lifted(program), hints=hints.stated
+        program.graph_module,
+        "inference",
+        parsed,
+        lifted=lifted,
+        weights=_weights(program.graph, lifted),
+        hints=hints.stated,
     )
     compilation, emitted = lowered.compilation, lowered.emitted
     hints.check_example(emitted.sizes())
@@ -149,6 +156,16 @@ def _lifted(program: ExportedProgram) -> dict[fx.Node, Any]:
             raise NotImplementedError(f"[compile] the model holds {spec.target}, a {came}")
         lifted[nodes[spec.arg.name]] = value.detach()
     return lifted
+
+
+def _weights(graph: fx.Graph, lifted: Mapping[fx.Node, Any]) -> list[fx.Node]:
+    """What the model holds, but for memory that it changes itself."""
+    changed = {_memory(lifted[node]) for node in updated(graph) if node in lifted}
+    return [node for node, tensor in lifted.items() if _memory(tensor) not in changed]
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _copy_back(program: ExportedProgram) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +44,13 @@ def lower(
     options: Options,
     *,
     lifted: Mapping[fx.Node, Any] | None = None,
+    weights: Iterable[fx.Node] = (),
     views: Set[int] = frozenset(),
     hints: Sequence[tuple[Any, ...]] = (),
 ) -> Lowered:
     """Compiles an ATen graph, functional but for copies into placeholders at its end, which is changed on the way.
     `lifted` is as Emitter takes it, `views` as reinplace does; `hints` are facts that the user states of sizes.
+    `weights` are placeholders that stand for the same tensors at every call, which the graph does not change.
 
     Raises RuntimeError when `options.strict` and torch would have to run an operation.
     """
@@ -64,7 +66,7 @@ def lower(
         raise RuntimeError(_refusal(part.fallbacks))
     known: dict[str, _core.Executable] = {}
     segments = {
-        at: compile_segment(part, segment, kind, known)
+        at: compile_segment(part, segment, kind, known, frozenset(weights))
         for at, segment in sorted(part.segments.items())
         if segment.outputs
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import torch
@@ -29,10 +30,14 @@ class Compiled:
 
 
 def compile_segment(
-    part: Partition, segment: Segment, name: str, known: dict[str, _core.Executable]
+    part: Partition,
+    segment: Segment,
+    name: str,
+    known: dict[str, _core.Executable],
+    weights: Set[fx.Node],
 ) -> Compiled:
     """Makes the segment's Graph and its Executable, or takes that of an equal Graph from `known`: the layers of a
-    model then share their plans."""
+    model then share their plans. Products may read `weights` packed."""
     builder = part.builder
     given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
     for outside in segment.reads:
@@ -47,7 +52,7 @@ def compile_segment(
     checks = combined([c for node in segment.nodes for c in builder.checks.get(node, ())])
     roots = [value for _, value in wanted] + [condition for condition, _ in checks]
     needed = _needed(roots, given, builder)
-    return _Assembly(part, name, given, needed).compile(wanted, checks, known)
+    return _Assembly(part, name, given, needed, weights).compile(wanted, checks, known)
 
 
 def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> list[int]:
@@ -80,12 +85,18 @@ class _Assembly:
     """The Graph of one segment while it is put together."""
 
     def __init__(
-        self, part: Partition, name: str, given: dict[int, fx.Node], needed: list[int]
+        self,
+        part: Partition,
+        name: str,
+        given: dict[int, fx.Node],
+        needed: list[int],
+        weights: Set[fx.Node],
     ) -> None:
         self.part = part
         self.recipes = part.builder.recipes
         self.given = given
         self.needed = needed
+        self.weights = weights
         self.graph = _core.Graph(name)
         self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
 
@@ -124,7 +135,9 @@ class _Assembly:
                 continue
             graph = self.part.builder.graph
             shape, kind = graph.shape(value), graph.type(value)
-            self.mine[value] = self.graph.input(f"x{len(tensors)}", kind, shape)
+            self.mine[value] = self.graph.input(
+                f"x{len(tensors)}", kind, shape, weight=node in self.weights
+            )
             tensors.append(node)
         return tensors
 

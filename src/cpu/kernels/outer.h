@@ -17,20 +17,28 @@ inline constexpr int kOuterRows = 6, kOuterVectors = 2;
 #else
 inline constexpr int kOuterRows = 4, kOuterVectors = 2;
 #endif
-// A column of b streams from the second-level cache.
-inline constexpr std::int64_t kOuterDepth = 512;
+constexpr int chains_of(std::int64_t rows) {
+  return static_cast<int>(std::clamp<std::int64_t>(kOuterRows / rows, 1, 4));
+}
+// Elements of k that are summed before the sums go to memory: the fewer, the less is lost by rounding.
+inline constexpr std::int64_t kOuterDepth = 192;
+inline constexpr std::int64_t kLine = 64;  // bytes that come at a time
 
-// `cols` columns of kVectors vectors, the last of which may be cut.
-template <class S, int kRows, int kVectors, bool kCut>
+// `cols` columns of kVectors vectors, the last of which may be cut. With each row of b come so many lines closer, from `ahead`
+// on. Few rows are summed in several chains, so that no sum waits for itself.
+template <class S, int kRows, int kVectors, bool kCut, int kLines>
 void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_t cols,
-                std::int64_t from, std::int64_t depth) {
+                std::int64_t from, std::int64_t depth, [[maybe_unused]] const char* ahead) {
   using T = typename S::Sum;
+  constexpr int kChains = chains_of(kRows);
   const auto* a = static_cast<const typename S::A*>(t.a) + i * t.a_row + from * t.a_col;
   const auto* b = static_cast<const typename S::B*>(t.b) + j + from * t.b_row;
   T* const c = static_cast<T*>(t.c) + i * t.c_row + j;
   const std::int64_t last = cols - (kVectors - 1) * kWidth<T>;
-  Vector<T> sums[kRows][kVectors] = {};
-  for (std::int64_t k = 0; k < depth; ++k) {
+  Vector<T> chains[kChains][kRows][kVectors] = {};
+  const auto step = [&](Vector<T>(&sums)[kRows][kVectors]) __attribute__((always_inline)) {
+    for (int line = 0; line < kLines; ++line) __builtin_prefetch(ahead + line * kLine, 0, 2);
+    ahead += kLines * kLine;
     Vector<T> right[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       right[v] = kCut && v == kVectors - 1 ? S::right(b + v * kWidth<T>, last)
@@ -42,6 +50,17 @@ void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_
     }
     a += t.a_col;
     b += t.b_row;
+  };
+  std::int64_t k = 0;
+  for (; k + kChains <= depth; k += kChains) {
+    for (int chain = 0; chain < kChains; ++chain) step(chains[chain]);
+  }
+  for (; k < depth; ++k) step(chains[0]);
+  auto& sums = chains[0];
+  for (int chain = 1; chain < kChains; ++chain) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) sums[r][v] += chains[chain][r][v];
+    }
   }
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
@@ -57,14 +76,31 @@ void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_
   }
 }
 
-template <class S, int kVectors, bool kCut, int kMost = kOuterRows>
+template <class S, int kVectors, bool kCut, int kLines, int kMost = kOuterRows>
 void outer_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j,
-                std::int64_t cols, std::int64_t from, std::int64_t depth) {
+                std::int64_t cols, std::int64_t from, std::int64_t depth,
+                const char* ahead = nullptr) {
   if constexpr (kMost > 1) {
     if (rows < kMost)
-      return outer_rows<S, kVectors, kCut, kMost - 1>(t, i, rows, j, cols, from, depth);
+      return outer_rows<S, kVectors, kCut, kLines, kMost - 1>(t, i, rows, j, cols, from, depth,
+                                                              ahead);
   }
-  return outer_tile<S, kMost, kVectors, kCut>(t, i, j, cols, from, depth);
+  return outer_tile<S, kMost, kVectors, kCut, kLines>(t, i, j, cols, from, depth, ahead);
+}
+
+// Up to kOuterRows rows of the columns from j on, as many as kOuterVectors vectors hold. Lines come closer for whole ones.
+template <class S, int kLines = 0>
+void outer_block(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j,
+                 std::int64_t from, std::int64_t depth, const char* ahead = nullptr) {
+  constexpr std::int64_t kWide = kWidth<typename S::Sum>, kCols = kOuterVectors * kWide;
+  const std::int64_t cols = std::min(kCols, t.n - j);
+  if (cols == kCols) {
+    outer_rows<S, kOuterVectors, false, kLines>(t, i, rows, j, cols, from, depth, ahead);
+  } else if (cols > kWide) {
+    outer_rows<S, kOuterVectors, true, 0>(t, i, rows, j, cols, from, depth);
+  } else {
+    outer_rows<S, 1, true, 0>(t, i, rows, j, cols, from, depth);
+  }
 }
 
 // With few rows all that counts is how b comes from memory. A few of its rows at a time are read side by side from end to
@@ -129,22 +165,13 @@ void outer(const MatrixTile& t) {
         return outer_few<S, 4>(t);
     }
   }
-  constexpr std::int64_t kWide = kWidth<typename S::Sum>, kCols = kOuterVectors * kWide;
+  constexpr std::int64_t kCols = kOuterVectors * kWidth<typename S::Sum>;
   const std::int64_t rows = even_block(t.m, kOuterRows);
   for (std::int64_t from = 0; from == 0 || from < t.k; from += kOuterDepth) {
     const std::int64_t depth = std::min(kOuterDepth, t.k - from);
     for (std::int64_t j = 0; j < t.n; j += kCols) {
-      const std::int64_t cols = std::min(kCols, t.n - j);
-      for (std::int64_t i = 0; i < t.m; i += rows) {
-        const std::int64_t height = std::min(rows, t.m - i);
-        if (cols == kCols) {
-          outer_rows<S, kOuterVectors, false>(t, i, height, j, cols, from, depth);
-        } else if (cols > kWide) {
-          outer_rows<S, kOuterVectors, true>(t, i, height, j, cols, from, depth);
-        } else {
-          outer_rows<S, 1, true>(t, i, height, j, cols, from, depth);
-        }
-      }
+      for (std::int64_t i = 0; i < t.m; i += rows)
+        outer_block<S>(t, i, std::min(rows, t.m - i), j, from, depth);
     }
   }
 }

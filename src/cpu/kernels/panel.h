@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "cpu/kernels/operands.h"
+#include "cpu/kernels/outer.h"
 #include "cpu/kernels/transpose.h"
 
 namespace dvm::cpu::matmul {
@@ -13,7 +13,7 @@ template <class B, class Sum>
 void panel(const PanelTile& t) {
   using Bits = std::conditional_t<sizeof(Sum) == 4, std::uint32_t, std::uint64_t>;
   constexpr std::int64_t kCols = 16, kDepth = 64;
-  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(B));
+  constexpr std::int64_t kOfLine = kLine / static_cast<std::int64_t>(sizeof(B));
   constexpr std::int64_t kRow = kDepth * static_cast<std::int64_t>(sizeof(Sum));
   const auto* const b = static_cast<const B*>(t.b) + t.from;
   for (std::int64_t j = 0; j < t.n; j += kCols) {
@@ -24,7 +24,7 @@ void panel(const PanelTile& t) {
       // The next columns come closer meanwhile, as far along k.
       for (std::int64_t c = 0; c < cols; ++c) {
         const B* const next = from + (kCols + c) * t.b_col;
-        for (std::int64_t i = 0; i < depth; i += kLine) __builtin_prefetch(next + i, 0, 2);
+        for (std::int64_t i = 0; i < depth; i += kOfLine) __builtin_prefetch(next + i, 0, 2);
       }
       auto* const to = reinterpret_cast<Bits*>(static_cast<Sum*>(t.to) + k * t.to_row + j);
       const auto to_row = t.to_row * static_cast<std::int64_t>(sizeof(Sum));
