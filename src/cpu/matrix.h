@@ -53,9 +53,11 @@ struct MatrixKernels {
   MatrixKernel dot = nullptr;    // a and b contiguous along k: a_col == 1, b_row == 1
   MatrixKernel outer = nullptr;  // b contiguous along n: b_col == 1
   void (*panel)(const PanelTile& tile) = nullptr;
-  std::int64_t panel_group = 1;           // elements along k that one of a panel holds
-  MatrixKernel outer_of_panel = nullptr;  // a contiguous along k, b a panel
-  MatrixKernel packed = nullptr;          // b packed, any a; its strides are not read
+  std::int64_t panel_group = 1;                   // elements along k that one of a panel holds
+  MatrixKernel outer_of_panel = nullptr;          // a contiguous along k, b a panel
+  void (*pack)(const PanelTile& tile) = nullptr;  // a panel for all calls, which converts nothing
+  MatrixKernel packed =
+      nullptr;  // b packed, its strides are not read; a contiguous along k if panel_group > 1
 };
 
 /// Scores of a block of queries for a block of keys, on their way to shares, in the manner of a streamed softmax (Milakov

@@ -22,10 +22,10 @@ struct PackForm {
 /// Whether products have a kernel for it, and it is worth the memory.
 bool packs(const PackForm& form, const KernelTable& kernels);
 
-/// From one panel to the next.
-std::int64_t panel_bytes(const PackForm& form);
+/// From one panel of k rows to the next.
+std::int64_t panel_bytes(int types, std::int64_t k, const KernelTable& kernels);
 /// Of all panels.
-std::int64_t packed_bytes(const PackForm& form);
+std::int64_t packed_bytes(const PackForm& form, const KernelTable& kernels);
 
 /// Packs panels [first, end) of the operand at `from` to where they belong behind `to`. Columns beyond the last are 0.
 void pack(const PackForm& form, const KernelTable& kernels, const void* from, void* to,

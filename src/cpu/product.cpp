@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cpu/held.h"
+#include "cpu/packing.h"
 #include "cpu/scratch.h"
 
 namespace dvm::cpu {
@@ -22,10 +23,10 @@ constexpr std::int64_t kFewRows = 4, kMostColsOfFewRows = 1024;
 constexpr std::int64_t kFloat = sizeof(float);
 constexpr std::int64_t kLeastWork = 1 << 19;  // multiplications, about 10 microseconds
 
+bool a_along_k(const ProductShape& s) { return s.a_k == bytes(kProducts[s.types].a) || s.k <= 1; }
+
 bool dots(const ProductShape& s) {
-  const ProductTypes& types = kProducts[s.types];
-  const bool a = s.a_k == bytes(types.a) || s.k <= 1, b = s.b_k == bytes(types.b) || s.k <= 1;
-  return a && b;
+  return a_along_k(s) && (s.b_k == bytes(kProducts[s.types].b) || s.k <= 1);
 }
 
 bool rows_of_b(const ProductShape& s) {
@@ -42,8 +43,8 @@ std::int64_t even(std::int64_t size, std::int64_t most, std::int64_t multiple) {
 }  // namespace
 
 bool Product::takes(const ProductShape& shape, const KernelTable& kernels) {
-  return shape.packed || dots(shape) ||
-         (rows_of_b(shape) && kernels_of(shape, kernels).outer != nullptr);
+  if (shape.packed) return kernels_of(shape, kernels).panel_group == 1 || a_along_k(shape);
+  return dots(shape) || (rows_of_b(shape) && kernels_of(shape, kernels).outer != nullptr);
 }
 
 const MatrixKernels& Product::kernels_of(const ProductShape& shape, const KernelTable& kernels) {
@@ -60,6 +61,7 @@ Product::Product(ProductShape shape, const KernelTable& kernels)
     throw std::logic_error("[matmul] the operands lie as no kernel takes them");
   if (shape_.packed) {
     kernel_ = kernels_.packed;
+    packed_panel_ = panel_bytes(shape_.types, shape_.k, kernels);
     choose_tile(kMostCols);
     return;
   }
@@ -114,7 +116,7 @@ void Product::compute(const Launch& launch, const At& at, void* tile, std::int64
                    .n = at.cols,
                    .k = shape_.k};
   if (shape_.packed) {
-    whole.b = b + at.col * shape_.k * of_b;  // tiles begin where panels do
+    whole.b = b + at.col / kPackedCols * packed_panel_;  // tiles begin where panels do
   }
   if (shape_.bits != 0) {
     const auto* const scales = static_cast<const std::byte*>(launch.arguments[2]);

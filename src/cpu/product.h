@@ -49,7 +49,8 @@ class Product final : public MatrixTiles {
   ProductShape shape_;
   MatrixKernels kernels_;
   MatrixKernel kernel_ = nullptr;
-  std::int64_t panel_depth_ = 0;  // along k; 0: b is read where it lies
+  std::int64_t packed_panel_ = 0;  // bytes from one panel of packed weights to the next
+  std::int64_t panel_depth_ = 0;   // along k; 0: b is read where it lies
 };
 
 }  // namespace dvm::cpu

@@ -46,7 +46,7 @@ bool Weights::has_room(const LaunchPlan& plan, std::span<const Borrowed* const> 
   for (const PackedInput& input : plan.packed) {
     const auto at = parts_.find(inputs[input.input]->object());
     if (at == parts_.end() || find(at->second, input) == nullptr)
-      wanted += static_cast<std::size_t>(cpu::packed_bytes(input.form));
+      wanted += packed_bytes(input.form);
   }
   return PackedWeights::process().has_room(wanted);
 }

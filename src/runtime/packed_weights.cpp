@@ -29,10 +29,6 @@ std::size_t available_memory() {
   return available;
 }
 
-std::size_t bytes_of(const cpu::PackForm& form) {
-  return static_cast<std::size_t>(cpu::packed_bytes(form));
-}
-
 struct Packing {
   const cpu::PackForm& form;
   const void* from;
@@ -41,12 +37,17 @@ struct Packing {
 
 void pack_share(void* context, int thread, int count) {
   const auto& [form, from, to] = *static_cast<const Packing*>(context);
-  const std::int64_t panels = cpu::packed_bytes(form) / cpu::panel_bytes(form);
-  cpu::pack(form, *cpu::isa().kernels, from, to, panels * thread / count,
-            panels * (thread + 1) / count);
+  const cpu::KernelTable& kernels = *cpu::isa().kernels;
+  const std::int64_t panels =
+      cpu::packed_bytes(form, kernels) / cpu::panel_bytes(form.types, form.k, kernels);
+  cpu::pack(form, kernels, from, to, panels * thread / count, panels * (thread + 1) / count);
 }
 
 }  // namespace
+
+std::size_t packed_bytes(const cpu::PackForm& form) {
+  return static_cast<std::size_t>(cpu::packed_bytes(form, *cpu::isa().kernels));
+}
 
 std::uint64_t fingerprint(const cpu::PackForm& form, const void* data) {
   constexpr std::int64_t kLooks = 8;
@@ -67,7 +68,7 @@ std::uint64_t fingerprint(const cpu::PackForm& form, const void* data) {
 
 PackedWeight::PackedWeight(const cpu::PackForm& form, const WeightState& state)
     : form_(form), state_(state) {
-  const std::size_t bytes = bytes_of(form);
+  const std::size_t bytes = packed_bytes(form);
   memory_.reset(std::aligned_alloc(bytes < kHugePage ? 64 : kHugePage, (bytes + 63) / 64 * 64));
   if (memory_ == nullptr) throw std::bad_alloc();
   prefer_huge_pages(memory_.get(), static_cast<std::int64_t>(bytes), kHugePage);
@@ -76,7 +77,7 @@ PackedWeight::PackedWeight(const cpu::PackForm& form, const WeightState& state)
   PackedWeights::process().add(bytes, false);
 }
 
-PackedWeight::~PackedWeight() { PackedWeights::process().add(bytes_of(form_), true); }
+PackedWeight::~PackedWeight() { PackedWeights::process().add(packed_bytes(form_), true); }
 
 void PackedWeight::Free::operator()(void* memory) const { std::free(memory); }
 

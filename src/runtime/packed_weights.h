@@ -23,6 +23,9 @@ struct WeightState {
   bool operator==(const WeightState&) const = default;
 };
 
+/// What an operand takes once it is packed.
+std::size_t packed_bytes(const cpu::PackForm& form);
+
 /// A few elements of an operand, mixed.
 std::uint64_t fingerprint(const cpu::PackForm& form, const void* data);
 

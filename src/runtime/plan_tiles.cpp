@@ -2,6 +2,7 @@
 // the tiles.
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "cpu/dispatch.h"
 #include "fuse/epilogue.h"
@@ -22,17 +23,19 @@ void Planner::matmul(const Step& step) {
   const Node& node = graph().node(step.value);
   const std::vector<std::int64_t> sizes = sizes_of(step.value);
   std::vector<PlacedTensor> operands = operands_of(node);
+  const bool weight = is_weight(operands[1].place);
+  std::optional<cpu::PackForm> form;
   const auto plan_of = [&] {
-    return MatmulPlan(product_of(graph(), node), bits_of(node), sizes, layouts_of(operands));
+    MatmulPlan plan(product_of(graph(), node), bits_of(node), sizes, layouts_of(operands));
+    if (weight) form = plan.pack();
+    return plan;
   };
   MatmulPlan plan = plan_of();
-  if (is_weight(operands[1].place)) {
-    if (const auto form = plan.pack()) operands[1].place = packed(operands[1].place, *form);
-  }
   for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
     const bool turned = which == 1 && plan.copies_columns();
     operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
   }
+  if (form) operands[1].place = packed(operands[1].place, *form);
   tiles(step, plan, operands);
 }
 

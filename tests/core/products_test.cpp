@@ -75,9 +75,11 @@ void check_product(int types, std::int64_t m, std::int64_t n, std::int64_t k, bo
   std::vector<std::byte> panels;
   if (packed) {
     if (!cpu::packs(form, *cpu::isa().kernels)) return;
-    panels.resize(static_cast<std::size_t>(cpu::packed_bytes(form)));
-    cpu::pack(form, *cpu::isa().kernels, b.data(), panels.data(), 0,
-              cpu::packed_bytes(form) / cpu::panel_bytes(form));
+    const cpu::KernelTable& kernels = *cpu::isa().kernels;
+    const std::int64_t bytes = cpu::packed_bytes(form, kernels);
+    panels.resize(static_cast<std::size_t>(bytes));
+    cpu::pack(form, kernels, b.data(), panels.data(), 0,
+              bytes / cpu::panel_bytes(types, k, kernels));
     shape.packed = true;
     shape.b = {0, 0};
   }
@@ -193,6 +195,7 @@ TEST(products_with_packed_weights_stay_inside_their_operands) {
         check_product(m, 64, 256, turned, true);
         check_product(m, 131, 301, turned, true);
         check_product(m, 35, 1023, turned, true);
+        check_product(m, 33, 2101, turned, true);
       }
       check_product(11, 16411, 1, turned, true);
     }

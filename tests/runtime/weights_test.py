@@ -61,6 +61,42 @@ def test_products_of_all_sizes_and_layouts(n, k, layout):
         )
 
 
+TYPES = {
+    "f64": (torch.float64, torch.float64),
+    "bf16": (torch.bfloat16, torch.bfloat16),
+    "f32 bf16": (torch.float32, torch.bfloat16),
+    "f32 f16": (torch.float32, torch.float16),
+    "i8": (torch.int8, torch.int8),
+    "u8 i8": (torch.uint8, torch.int8),
+}
+
+
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+@pytest.mark.parametrize("types", TYPES)
+def test_products_of_all_types(types, layout):
+    names = (types.split() * 2)[:2]
+    graph = _core.Graph("product")
+    x = graph.input("x", names[0], ["m", "k"])
+    weight = graph.input("weight", names[1], ["n", "k"], weight=True)
+    graph.output(graph.matmul(x, graph.permute(weight, [1, 0])))
+    run = _core.Executable(graph)
+
+    def numbers(dtype, *shape):
+        return (torch.randn(shape) if dtype.is_floating_point else torch.randint(-9, 99, shape)).to(
+            dtype
+        )
+
+    left, right = TYPES[types]
+    for m, n, k in ((1, 400, 331), (4, 33, 2103), (8, 513, 300), (9, 513, 301), (70, 257, 515)):
+        x, weight = numbers(left, m, k), numbers(right, n, k)
+        if layout == "columns":
+            x = x.T.contiguous().T
+        wanted = (x.double() @ weight.double().T).numpy()
+        came = run(x, weight).double().numpy()
+        bound = 0 if names[0].endswith("8") else 2e-2 if names[0] == "bf16" else 1e-4
+        np.testing.assert_allclose(came, wanted, rtol=bound, atol=bound * k**0.5)
+
+
 def test_packed_once_for_all_shapes_of_a_call_and_all_executables():
     x, weight = tensors(40, 200, 300)
     first, second = linear(), linear()

@@ -89,7 +89,8 @@ def layer_name(columns: int, depth: int) -> str:
 def executable(end: str) -> _core.Executable:
     """x[m, k] times the transpose of w[n, k], as torch keeps the weight of a linear layer."""
     graph = _core.Graph("linear")
-    x, w = graph.input("x", "f32", ["m", "k"]), graph.input("w", "f32", ["n", "k"])
+    x = graph.input("x", "f32", ["m", "k"])
+    w = graph.input("w", "f32", ["n", "k"], weight=True)
     y = graph.matmul(x, graph.permute(w, [1, 0]))
     if end != "product":
         y = graph.elementwise("add", [y, graph.input("b", "f32", ["n"])])

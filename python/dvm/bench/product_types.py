@@ -1,5 +1,6 @@
 """Products of every pair of types beside torch's of one type, one thread: `python -m dvm.bench.product_types` prints
-GFLOP/s (for integers 10^9 operations a second) of both, and the errors of both, relative to a product in float64."""
+GFLOP/s (for integers 10^9 operations a second), of ours with the right operand as it lies and packed as a weight, and
+the errors, relative to a product in float64."""
 
 from __future__ import annotations
 
@@ -24,16 +25,18 @@ TYPES = {
 }
 
 
-def executable(left: str, right: str) -> _core.Executable:
+def executable(left: str, right: str, *, packed: bool = False) -> _core.Executable:
     """x[m, k] times the transpose of w[n, k], as torch keeps the weight of a linear layer."""
     graph = _core.Graph("product")
-    x, w = graph.input("x", left, ["m", "k"]), graph.input("w", right, ["n", "k"])
+    x = graph.input("x", left, ["m", "k"])
+    w = graph.input("w", right, ["n", "k"], weight=packed)
     graph.output(graph.matmul(x, graph.permute(w, [1, 0])))
     return _core.Executable(graph, like=torch.Tensor)
 
 
 def measure(seconds: float = 0.3) -> dict[tuple[str, str], list[dict[str, float]]]:
-    """By pair of types the median seconds of both engines for every case; of torch's where it has such a product."""
+    """By pair of types the median seconds for every case, of ours as it lies and packed, and of torch's where it has
+    such a product."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     pairs = [(left, right) for left, right, _ in _core.products() if {left, right} <= set(TYPES)]
@@ -45,8 +48,11 @@ def measure(seconds: float = 0.3) -> dict[tuple[str, str], list[dict[str, float]
 
 def _measure(left: str, right: str, m: int, n: int, k: int, seconds: float) -> dict[str, float]:
     x, w = _random(left, m, k), _random(right, n, k)
-    run = executable(left, right)
-    engines: dict[str, Callable[[], object]] = {"dvm": lambda: run(x, w)}
+    run, run_packed = executable(left, right), executable(left, right, packed=True)
+    engines: dict[str, Callable[[], object]] = {
+        "dvm": lambda: run(x, w),
+        "packed": lambda: run_packed(x, w),
+    }
     if left == right == "i8":
         engines["torch"] = lambda: torch._int_mm(x, w.t())
     elif left == right:
@@ -64,7 +70,11 @@ def errors(rows: int = 33, columns: int = 768, depth: int = 768) -> dict[str, di
         dtype = TYPES[name]
         x, w = torch.randn(rows, depth).to(dtype), torch.randn(columns, depth).to(dtype)
         exact = x.double() @ w.double().t()
-        engines = {"dvm": executable(name, name)(x, w).to(dtype), "torch": F.linear(x, w)}
+        engines = {
+            "dvm": executable(name, name)(x, w).to(dtype),
+            "packed": executable(name, name, packed=True)(x, w).to(dtype),
+            "torch": F.linear(x, w),
+        }
         found[name] = {
             engine: float((came.double() - exact).norm() / exact.norm())
             for engine, came in engines.items()
@@ -89,6 +99,6 @@ if __name__ == "__main__":
             for (m, n, k), times in zip(CASES, of_cases, strict=True)
         ]
         print(f"| {left} by {right} | " + " | ".join(rates) + " |")
-    print("\n| type | error here | in torch |\n|---|---|---|")
+    print("\n| type | error as it lies | packed | in torch |\n|---|---|---|---|")
     for name, of_type in errors().items():
         print(f"| {name} | " + " | ".join(f"{error:.2e}" for error in of_type.values()) + " |")

@@ -15,13 +15,9 @@ template <class A, class B, class Sum>
 constexpr MatrixKernels kBoth = {.dot = matmul::dot<Converted<A, B, Sum>>,
                                  .outer = matmul::outer<Converted<A, B, Sum>>,
                                  .panel = matmul::panel<B, Sum>,
-                                 .outer_of_panel = matmul::outer<Converted<A, Sum, Sum>>};
-template <class T>
-constexpr MatrixKernels kPacked = {.dot = matmul::dot<Converted<T, T, T>>,
-                                   .outer = matmul::outer<Converted<T, T, T>>,
-                                   .panel = matmul::panel<T, T>,
-                                   .outer_of_panel = matmul::outer<Converted<T, T, T>>,
-                                   .packed = matmul::packed<Converted<T, T, T>>};
+                                 .outer_of_panel = matmul::outer<Converted<A, Sum, Sum>>,
+                                 .pack = matmul::panel<B, B>,
+                                 .packed = matmul::packed<Converted<A, B, Sum>>};
 template <class A, class B, class Sum>
 constexpr MatrixKernels kWidening = {
     .dot = matmul::dot<Converted<A, B, Sum>>,
@@ -41,8 +37,8 @@ void install_matrix(KernelTable& table) {
   using semantics::bfloat16;
   using semantics::float16;
   const auto of = [&](Type a, Type b) -> MatrixKernels& { return table.matrix[product_of(a, b)]; };
-  of(Type::f32, Type::f32) = kPacked<float>;
-  of(Type::f64, Type::f64) = kPacked<double>;
+  of(Type::f32, Type::f32) = kBoth<float, float, float>;
+  of(Type::f64, Type::f64) = kBoth<double, double, double>;
   of(Type::bf16, Type::bf16) = kWidening<bfloat16, bfloat16, float>;
   of(Type::f16, Type::f16) = kWidening<float16, float16, float>;
   of(Type::f32, Type::bf16) = kBoth<float, bfloat16, float>;

@@ -128,8 +128,10 @@ inline __attribute__((always_inline)) __m512i spread(const typename S::A* at) {
   return _mm512_castps_si512(_mm512_set1_ps(group));
 }
 
-template <class S, int kRows, int kVectors, bool kCut>
-void grouped_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_t cols) {
+// `corrects` says whether the row behind the last group of b is what is to be taken off. Lines come closer as in outer_tile.
+template <class S, int kRows, int kVectors, bool kCut, int kLines>
+void grouped_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_t cols,
+                  [[maybe_unused]] bool corrects, const char* ahead) {
   using Sum = typename S::Sum;
   const auto* a = static_cast<const typename S::A*>(t.a) + i * t.a_row;
   const auto* b = static_cast<const std::uint32_t*>(t.b) + j;
@@ -142,6 +144,8 @@ void grouped_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int6
   Vector<Sum> sums[kRows][kVectors] = {};
   __m512i right[kVectors];
   for (std::int64_t k = 0; k + Groups<S>::kSize <= t.k; k += Groups<S>::kSize) {
+    bring<kLines>(ahead);
+    ahead += kLines * kLine;
     for (int v = 0; v < kVectors; ++v) right[v] = right_at(v);
     for (int r = 0; r < kRows; ++r) {
       const __m512i left = spread<S>(a + r * t.a_row);
@@ -162,7 +166,10 @@ void grouped_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int6
   }
   for (int v = 0; v < kVectors; ++v) {
     const __mmask16 mask = kCut && v == kVectors - 1 ? used : 0xffff;
-    [[maybe_unused]] const auto correction = reinterpret_cast<Vector<Sum>>(right_at(v));
+    Vector<Sum> correction = {};
+    if constexpr (S::kCorrected) {
+      if (corrects) correction = reinterpret_cast<Vector<Sum>>(right_at(v));
+    }
     for (int r = 0; r < kRows; ++r) {
       if constexpr (S::kCorrected) sums[r][v] -= correction;
       Sum* const at = static_cast<Sum*>(t.c) + (i + r) * t.c_row + j + v * 16;
@@ -172,27 +179,56 @@ void grouped_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int6
   }
 }
 
-template <class S, int kVectors, bool kCut, int kMost = kOuterRows>
+template <class S, int kVectors, bool kCut, int kLines, int kMost = kOuterRows>
 void grouped_rows(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j,
-                  std::int64_t cols) {
+                  std::int64_t cols, bool corrects, const char* ahead) {
   if constexpr (kMost > 1) {
-    if (rows < kMost) return grouped_rows<S, kVectors, kCut, kMost - 1>(t, i, rows, j, cols);
+    if (rows < kMost)
+      return grouped_rows<S, kVectors, kCut, kLines, kMost - 1>(t, i, rows, j, cols, corrects,
+                                                                ahead);
   }
-  return grouped_tile<S, kMost, kVectors, kCut>(t, i, j, cols);
+  return grouped_tile<S, kMost, kVectors, kCut, kLines>(t, i, j, cols, corrects, ahead);
 }
 
 // Up to kOuterRows rows, of which a scheme that moves its left operand is given moved ones.
-template <class S>
-void grouped_block(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j) {
+template <class S, int kLines = 0>
+void grouped_block(const MatrixTile& t, std::int64_t i, std::int64_t rows, std::int64_t j,
+                   bool corrects = true, const char* ahead = nullptr) {
   const std::int64_t cols = std::min<std::int64_t>(32, t.n - j);
   if (cols == 32) {
-    grouped_rows<S, 2, false>(t, i, rows, j, cols);
+    grouped_rows<S, 2, false, kLines>(t, i, rows, j, cols, corrects, ahead);
   } else if (cols > 16) {
-    grouped_rows<S, 2, true>(t, i, rows, j, cols);
+    grouped_rows<S, 2, true, 0>(t, i, rows, j, cols, corrects, nullptr);
   } else {
-    grouped_rows<S, 1, true>(t, i, rows, j, cols);
+    grouped_rows<S, 1, true, 0>(t, i, rows, j, cols, corrects, nullptr);
   }
 }
+
+// So many groups of a row are moved at a time. Rows begin in lines of the cache that do not push each other out.
+constexpr std::int64_t kMovedGroups = kPanelDepth, kMovedRow = kMovedGroups * 4 + kLine;
+
+// Up to kOuterRows rows of `t` as the scheme wants them: `moved` if it moves its left operand.
+template <class S>
+MatrixTile grouped_left(const MatrixTile& t, std::int64_t i, std::int64_t rows,
+                        [[maybe_unused]] typename S::A* moved) {
+  MatrixTile some = t;
+  const auto* const a = static_cast<const typename S::A*>(t.a) + i * t.a_row;
+  some.a = a;
+  some.c = static_cast<typename S::Sum*>(t.c) + i * t.c_row;
+  some.m = rows;
+  if constexpr (S::kCorrected) {
+    some.a = moved;
+    some.a_row = kMovedRow;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t k = 0; k < t.k; ++k)
+        moved[r * kMovedRow + k] = static_cast<typename S::A>(a[r * t.a_row + k] ^ -128);
+    }
+  }
+  return some;
+}
+
+template <class S>
+using Moved = typename S::A[S::kCorrected ? kOuterRows * kMovedRow : 1];
 
 /// b is a panel of groups; a is contiguous along k.
 template <class S>
@@ -200,25 +236,66 @@ void outer_of_groups(const MatrixTile& t) {
   if (t.m == 0) return;
   const std::int64_t rows = even_block(t.m, kOuterRows);
   if constexpr (S::kCorrected) {
-    constexpr std::int64_t kRow = kPanelDepth * Groups<S>::kSize;
-    typename S::A moved[kOuterRows * kRow];
+    Moved<S> moved;
     for (std::int64_t i = 0; i < t.m; i += rows) {
-      MatrixTile some = t;
-      some.a = moved;
-      some.a_row = kRow;
-      some.c = static_cast<typename S::Sum*>(t.c) + i * t.c_row;
-      some.m = std::min(rows, t.m - i);
-      for (std::int64_t r = 0; r < some.m; ++r) {
-        const auto* const row = static_cast<const typename S::A*>(t.a) + (i + r) * t.a_row;
-        for (std::int64_t k = 0; k < t.k; ++k)
-          moved[r * kRow + k] = static_cast<typename S::A>(row[k] ^ -128);
-      }
-      for (std::int64_t j = 0; j < t.n; j += 32) grouped_block<S>(some, 0, some.m, j);
+      const std::int64_t height = std::min(rows, t.m - i);
+      const MatrixTile some = grouped_left<S>(t, i, height, moved);
+      for (std::int64_t j = 0; j < t.n; j += 32) grouped_block<S>(some, 0, height, j);
     }
   } else {
     for (std::int64_t j = 0; j < t.n; j += 32) {
       for (std::int64_t i = 0; i < t.m; i += rows)
         grouped_block<S>(t, i, std::min(rows, t.m - i), j);
+    }
+  }
+}
+
+// As packed_piece of packed.h.
+template <class S, int kLines>
+void packed_groups_piece(const MatrixTile& piece, bool corrects, std::int64_t blocks) {
+  const std::int64_t rows = even_block(piece.m, kOuterRows);
+  const auto* ahead =
+      static_cast<const char*>(piece.b) + Groups<S>::count(piece.k) * kPackedCols * std::int64_t{4};
+  Moved<S> moved;
+  for (std::int64_t i = 0; i < piece.m; i += rows) {
+    const std::int64_t height = std::min(rows, piece.m - i);
+    const MatrixTile some = grouped_left<S>(piece, i, height, moved);
+    if (blocks-- > 0) {
+      grouped_block<S, kLines>(some, 0, height, 0, corrects, ahead);
+      ahead += Groups<S>::count(piece.k) * kLines * kLine;
+    } else {
+      grouped_block<S>(some, 0, height, 0, corrects);
+    }
+  }
+}
+
+/// b is the first of panels of groups, packed once; a is contiguous along k.
+template <class S>
+void packed_groups(const MatrixTile& t) {
+  constexpr std::int64_t kRow = kPackedCols * 4;
+  // Integers lose nothing by long sums.
+  constexpr std::int64_t kDepth = std::is_integral_v<typename S::Sum> ? kMovedGroups : kOuterDepth;
+  const std::int64_t panel_rows = Groups<S>::count(t.k) + 1;
+  const std::int64_t piece = (t.m <= kOuterRows / 2 ? kMovedGroups : kDepth) * Groups<S>::kSize;
+  MatrixTile some = t;
+  some.b_row = kPackedCols;
+  for (std::int64_t col = 0; col < t.n; col += kPackedCols) {
+    some.c = static_cast<typename S::Sum*>(t.c) + col;
+    some.n = std::min(kPackedCols, t.n - col);
+    for (std::int64_t from = 0; from < t.k; from += piece) {
+      some.a = static_cast<const typename S::A*>(t.a) + from;
+      some.b = static_cast<const char*>(t.b) +
+               (col / kPackedCols * panel_rows + from / Groups<S>::kSize) * kRow;
+      some.k = std::min(piece, t.k - from);
+      some.adds = from > 0 || t.adds;
+      const bool last = from + piece >= t.k;
+      if (t.m <= kOuterRows / 2) {
+        packed_groups_piece<S, 0>(some, last, 0);
+      } else if (t.m <= kOuterRows) {
+        packed_groups_piece<S, 2>(some, last, 1);
+      } else {
+        packed_groups_piece<S, 1>(some, last, 2);
+      }
     }
   }
 }
@@ -265,8 +342,12 @@ void outer_pairs(const MatrixTile& t) {
 }
 
 template <class A>
-constexpr MatrixKernels kFours = {dot<ByteFours<A>>, nullptr, grouped_panel<ByteFours<A>>, 4,
-                                  outer_of_groups<ByteFours<A>>};
+constexpr MatrixKernels kFours = {.dot = dot<ByteFours<A>>,
+                                  .panel = grouped_panel<ByteFours<A>>,
+                                  .panel_group = 4,
+                                  .outer_of_panel = outer_of_groups<ByteFours<A>>,
+                                  .pack = grouped_panel<ByteFours<A>>,
+                                  .packed = packed_groups<ByteFours<A>>};
 
 }  // namespace
 }  // namespace matmul
@@ -275,8 +356,13 @@ void install_matrix_native(KernelTable& table) {
   using namespace matmul;
   const auto of = [&](Type a, Type b) -> MatrixKernels& { return table.matrix[product_of(a, b)]; };
   if (__builtin_cpu_supports("avx512bf16"))
-    of(Type::bf16, Type::bf16) = {dot<BrainPairs>, outer_pairs, grouped_panel<BrainPairs>, 2,
-                                  outer_of_groups<BrainPairs>};
+    of(Type::bf16, Type::bf16) = {.dot = dot<BrainPairs>,
+                                  .outer = outer_pairs,
+                                  .panel = grouped_panel<BrainPairs>,
+                                  .panel_group = 2,
+                                  .outer_of_panel = outer_of_groups<BrainPairs>,
+                                  .pack = grouped_panel<BrainPairs>,
+                                  .packed = packed_groups<BrainPairs>};
   if (__builtin_cpu_supports("avx512vnni")) {
     of(Type::i8, Type::i8) = kFours<std::int8_t>;
     of(Type::u8, Type::i8) = kFours<std::uint8_t>;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "cpu/kernels/dot.h"
 
@@ -24,6 +26,40 @@ constexpr int chains_of(std::int64_t rows) {
 inline constexpr std::int64_t kOuterDepth = 192;
 inline constexpr std::int64_t kLine = 64;  // bytes that come at a time
 
+template <int kLines>
+inline __attribute__((always_inline)) void bring([[maybe_unused]] const char* ahead) {
+  for (int line = 0; line < kLines; ++line) __builtin_prefetch(ahead + line * kLine, 0, 2);
+}
+
+// Runs body(0) to body(kCount - 1) with constants for arguments: sums that are indexed by anything else do not all stay in
+// registers, g++ 12 writes them to memory between one loop and the next.
+template <int kCount, class Body>
+inline __attribute__((always_inline)) void each(Body body) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) __attribute__((always_inline)) {
+    (body(std::integral_constant<int, kIndex>{}), ...);
+  }(std::make_integer_sequence<int, kCount>{});
+}
+
+// Adds the product of a column of kRows elements of a and a row of b, of whose last vector `last` elements are there if it
+// is cut.
+template <class S, int kRows, int kVectors, bool kCut>
+inline __attribute__((always_inline)) void outer_step(
+    const typename S::A* a, std::int64_t a_row, const typename S::B* b, std::int64_t last,
+    Vector<typename S::Sum> (&sums)[kRows][kVectors]) {
+  using T = typename S::Sum;
+  Vector<T> right[kVectors];
+  each<kVectors>([&](auto v) __attribute__((always_inline)) {
+    right[v] =
+        kCut && v == kVectors - 1 ? S::right(b + v * kWidth<T>, last) : S::right(b + v * kWidth<T>);
+  });
+  each<kRows>([&](auto r) __attribute__((always_inline)) {
+    const Vector<T> left = converted<T>(a[r * a_row]) - Vector<T>{};
+    each<kVectors>([&](auto v) __attribute__((always_inline)) {
+      sums[r][v] = multiply_add<T>(left, right[v], sums[r][v]);
+    });
+  });
+}
+
 // `cols` columns of kVectors vectors, the last of which may be cut. With each row of b come so many lines closer, from `ahead`
 // on. Few rows are summed in several chains, so that no sum waits for itself.
 template <class S, int kRows, int kVectors, bool kCut, int kLines>
@@ -33,47 +69,42 @@ void outer_tile(const MatrixTile& t, std::int64_t i, std::int64_t j, std::int64_
   constexpr int kChains = chains_of(kRows);
   const auto* a = static_cast<const typename S::A*>(t.a) + i * t.a_row + from * t.a_col;
   const auto* b = static_cast<const typename S::B*>(t.b) + j + from * t.b_row;
-  T* const c = static_cast<T*>(t.c) + i * t.c_row + j;
+  const std::int64_t a_row = t.a_row, a_col = t.a_col, b_row = t.b_row;
   const std::int64_t last = cols - (kVectors - 1) * kWidth<T>;
-  Vector<T> chains[kChains][kRows][kVectors] = {};
-  const auto step = [&](Vector<T>(&sums)[kRows][kVectors]) __attribute__((always_inline)) {
-    for (int line = 0; line < kLines; ++line) __builtin_prefetch(ahead + line * kLine, 0, 2);
+  Vector<T> chains[kChains][kRows][kVectors];
+  each<kChains * kRows * kVectors>([&](auto n) __attribute__((always_inline)) {
+    chains[n / (kRows * kVectors)][n / kVectors % kRows][n % kVectors] = Vector<T>{};
+  });
+  const auto step = [&](auto chain) __attribute__((always_inline)) {
+    bring<kLines>(ahead);
     ahead += kLines * kLine;
-    Vector<T> right[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      right[v] = kCut && v == kVectors - 1 ? S::right(b + v * kWidth<T>, last)
-                                           : S::right(b + v * kWidth<T>);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const Vector<T> left = converted<T>(a[r * t.a_row]) - Vector<T>{};
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add<T>(left, right[v], sums[r][v]);
-    }
-    a += t.a_col;
-    b += t.b_row;
+    outer_step<S, kRows, kVectors, kCut>(a, a_row, b, last, chains[chain]);
+    a += a_col;
+    b += b_row;
   };
-  std::int64_t k = 0;
-  for (; k + kChains <= depth; k += kChains) {
-    for (int chain = 0; chain < kChains; ++chain) step(chains[chain]);
+  std::int64_t k = depth;
+  for (; k >= kChains; k -= kChains) each<kChains>(step);
+  if constexpr (kChains > 1) {
+    for (; k > 0; --k) step(std::integral_constant<int, 0>{});
   }
-  for (; k < depth; ++k) step(chains[0]);
-  auto& sums = chains[0];
-  for (int chain = 1; chain < kChains; ++chain) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += chains[chain][r][v];
-    }
-  }
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) {
-      T* const at = c + r * t.c_row + v * kWidth<T>;
-      const bool cut = kCut && v == kVectors - 1;
-      if (from > 0 || t.adds) sums[r][v] += cut ? load_some(at, last) : load(at);
-      if (!cut) {
-        *reinterpret_cast<Vector<T>*>(at) = sums[r][v];
+  const bool adds = from > 0 || t.adds;
+  T* const c = static_cast<T*>(t.c) + i * t.c_row + j;
+  const std::int64_t c_row = t.c_row;
+  each<kRows>([&](auto r) __attribute__((always_inline)) {
+    each<kVectors>([&](auto v) __attribute__((always_inline)) {
+      Vector<T> sum = chains[0][r][v];
+      each<kChains - 1>([&](auto chain)
+                            __attribute__((always_inline)) { sum += chains[chain + 1][r][v]; });
+      T* const at = c + r * c_row + v * kWidth<T>;
+      constexpr bool kPart = kCut && v == kVectors - 1;
+      if (adds) sum += kPart ? load_some(at, last) : load(at);
+      if constexpr (kPart) {
+        __builtin_memcpy(at, &sum, static_cast<std::size_t>(last) * sizeof(T));
       } else {
-        __builtin_memcpy(at, &sums[r][v], static_cast<std::size_t>(last) * sizeof(T));
+        *reinterpret_cast<Vector<T>*>(at) = sum;
       }
-    }
-  }
+    });
+  });
 }
 
 template <class S, int kVectors, bool kCut, int kLines, int kMost = kOuterRows>

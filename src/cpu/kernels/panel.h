@@ -9,9 +9,15 @@
 
 namespace dvm::cpu::matmul {
 
+template <std::size_t kBytes>
+using BitsOf = std::conditional_t<
+    kBytes == 1, std::uint8_t,
+    std::conditional_t<kBytes == 2, std::uint16_t,
+                       std::conditional_t<kBytes == 4, std::uint32_t, std::uint64_t>>>;
+
 template <class B, class Sum>
 void panel(const PanelTile& t) {
-  using Bits = std::conditional_t<sizeof(Sum) == 4, std::uint32_t, std::uint64_t>;
+  using Bits = BitsOf<sizeof(Sum)>;
   constexpr std::int64_t kCols = 16, kDepth = 64;
   constexpr std::int64_t kOfLine = kLine / static_cast<std::int64_t>(sizeof(B));
   constexpr std::int64_t kRow = kDepth * static_cast<std::int64_t>(sizeof(Sum));
