@@ -51,6 +51,8 @@ inline __attribute__((always_inline)) void outer_step(
   each<kVectors>([&](auto v) __attribute__((always_inline)) {
     right[v] =
         kCut && v == kVectors - 1 ? S::right(b + v * kWidth<T>, last) : S::right(b + v * kWidth<T>);
+    // Else g++ 12 loads it again for every row.
+    if constexpr (kRows > 1) asm("" : "+v"(right[v]));
   });
   each<kRows>([&](auto r) __attribute__((always_inline)) {
     const Vector<T> left = converted<T>(a[r * a_row]) - Vector<T>{};
