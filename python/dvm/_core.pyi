@@ -141,10 +141,11 @@ class Graph:
         States that `condition`, one bool, holds. A call for which it does not raises IndexError with this message.
         """
 
-    def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: float, causal: bool = False, order: Sequence[int] = ()) -> int:
+    def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: float, causal: bool = False, hidden: float = float('-inf'), nan_if_blind: bool = False, order: Sequence[int] = ()) -> int:
         """
-        softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. All f32, or k and v f16 or bf16. If `causal`, row i
-        sees the columns up to i. `order` is that of the result's axes in memory, as for output().
+        softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. All f32, or k and v f16 or bf16. A mask may be bool: where
+        it is false a score becomes `hidden`. If `causal`, row i sees the columns up to i. A row of scores that are all -inf gives zeros, or NaN if
+        `nan_if_blind`. `order` is that of the result's axes in memory, as for output().
         """
 
     def matmul(self, a: int, b: int) -> int:

@@ -191,18 +191,21 @@ def _unpacked(b: Array, scales: Array, bits: int) -> Array:
 
 
 def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:
-    """In float64, with zeros for rows that see nothing."""
+    """In float64, with zeros or NaN for rows whose scores are all -inf."""
     q, k, v, *mask = (operand.astype(np.float64) for operand in operands)
     scores = node["scale"] * np.matmul(q, np.swapaxes(k, -1, -2))
-    if mask:
+    if mask and operands[3].dtype == np.bool_:
+        scores = np.where(operands[3], scores, node["hidden"])
+    elif mask:
         scores = scores + mask[0]
-    if node["axes"][0]:
+    if node["causal"]:
         seen = np.tri(scores.shape[-2], scores.shape[-1], dtype=bool)
         scores = np.where(seen, scores, -np.inf)
     largest = scores.max(-1, keepdims=True, initial=-np.inf)
     powers = np.exp(scores - np.where(np.isneginf(largest), 0, largest))
     total = powers.sum(-1, keepdims=True)
-    shares: Array = np.matmul(powers / np.where(total == 0, 1, total), v)
+    blind = np.nan if node["nan_if_blind"] and v.shape[-2] else 0
+    shares: Array = np.matmul(np.where(total == 0, blind, powers / np.where(total == 0, 1, total)), v)
     return shares
 
 

@@ -22,8 +22,11 @@ struct AttentionShape {
   HeadStrides q, k, v, result;                  // all contiguous along their last axis
   HeadStrides mask;                             // empty for none
   std::int64_t mask_col = 0;                    // bytes
+  Type mask_type = Type::f32;                   // added, or bool_: hides scores where it is false
   float scale = 1;
-  bool causal = false;  // query i sees the keys up to i
+  bool causal = false;        // query i sees the keys up to i
+  float hidden = 0;           // what a bool mask makes of scores
+  bool nan_if_blind = false;  // of a query whose scores are all -inf; otherwise it gives zeros
 };
 
 class Attention final : public Tiled {
@@ -37,13 +40,16 @@ class Attention final : public Tiled {
 
  private:
   struct Block;
+  struct Sums;
   void run_block(const Launch& launch, const Block& block, float* scratch) const;
+  bool sum(const Launch& launch, const Block& block, const Sums& sums, bool skips) const;
   std::int64_t offset(const HeadStrides& strides, const Block& block) const;
 
   AttentionShape shape_;
-  MatrixKernels scores_, values_;
+  MatrixKernels scores_, few_scores_, values_;
   AttentionKernels kernels_;
   std::int64_t rows_ = 1, blocks_of_rows_ = 0;
+  std::int64_t scores_room_ = 0;
 };
 
 }  // namespace dvm::cpu

@@ -67,8 +67,11 @@ struct ScoreTile {
   float* scores;  // [key][query]; in: products; out: exp(score - largest of the query so far)
   std::int64_t score_row;
   std::int64_t queries, keys;
-  const float* mask;  // added; null for none
+  std::int64_t padded;       // queries, and some that are none: whole vectors
+  const float* mask;         // added; null for none
+  const std::uint8_t* seen;  // where it is 0, a score becomes `hidden`; null for none
   std::int64_t mask_query, mask_key;
+  float hidden;
   /// Query i sees key j if i >= j + first, if it is causal.
   bool causal;
   std::int64_t first;
@@ -87,18 +90,20 @@ struct QueryTile {
   float scale;
 };
 
-/// Ends a tile of rows: result / total, 0 for a row that saw nothing.
+/// Ends a tile of rows: result / total, or times `blind` for a row that saw nothing.
 struct ShareTile {
   const float* result;
   const float* total;
   float* to;
   std::int64_t to_row;
   std::int64_t rows, depth;
+  float blind;
 };
 
 struct AttentionKernels {
   void (*turn)(const QueryTile& tile) = nullptr;
   void (*scores)(const ScoreTile& tile) = nullptr;
+  void (*few_scores)(const ScoreTile& tile) = nullptr;  // [query][key], a query at a time
   void (*shares)(const ShareTile& tile) = nullptr;
 };
 

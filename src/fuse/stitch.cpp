@@ -168,8 +168,8 @@ class Rewriting {
           operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
         const std::optional<Value> mask =
             operands.size() == 4 ? std::optional(operands[3]) : std::nullopt;
-        return made_.attention(operands[0], operands[1], operands[2], mask, node.number,
-                               node.axes[0] != 0, {node.axes.begin() + 1, node.axes.end()});
+        return made_.attention(operands[0], operands[1], operands[2], mask, scoring(node),
+                               order_of(node));
       }
       case NodeKind::kMatmul: {
         std::vector<Value> operands;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,8 +30,8 @@ enum class NodeKind : std::uint8_t {
   kReshape,      // same elements in `shape`
   kSlice,        // every axes[1]-th element of axis axes[0], from `dim` on
   kGather,       // operand 0 at the indices that operand 1 holds for axis axes[0]
-  kAttention,  // softmax(number * q k^T + mask) v over the last two axes of q, k, v and perhaps a mask
-  kMatmul,     // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
+  kAttention,  // softmax(number * q k^T + mask) v over the last two axes of q, k, v and perhaps a mask: scoring()
+  kMatmul,  // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
   kConvolve,  // windows of operand 0 [n, c, ...] times operand 1; axes: see windows.h. It exists in memory
   kPool,    // `op` over each window of the operand; as kConvolve
   kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
@@ -43,10 +44,11 @@ struct Node {
   std::vector<Value> operands = {};
   std::vector<Dim> shape = {};
   std::vector<int> axes = {};
-  std::uint64_t bits = 0;  // kConstant: the value, in the compute type of `type`
-  double number = 0;       // kAttention: the scale
-  Dim dim = -1;            // kSize, kSlice
-  std::string name = {};   // inputs, scalars
+  std::uint64_t bits =
+      0;              // kConstant: the value, in the compute type of `type`; kAttention: scoring()
+  double number = 0;  // kAttention: the scale
+  Dim dim = -1;       // kSize, kSlice
+  std::string name = {};  // inputs, scalars
   /// kInput: the caller brings the same tensor every time and seldom changes its elements.
   bool is_weight = false;
 };
@@ -66,6 +68,16 @@ struct Windows {
   int groups = 1;
   /// Adds up what the forward convolution of the same numbers would have read: its gradient.
   bool transposed = false;
+};
+
+/// What becomes of the scores of an attention before their softmax.
+struct Scoring {
+  double scale = 1;     // they are multiplied by it
+  bool causal = false;  // row i sees the columns up to i
+  /// What a bool mask puts in the place of those where it is false.
+  double hidden = -std::numeric_limits<double>::infinity();
+  /// What a row gives of which every score is -inf: zeros, or NaN as the softmax of such a row.
+  bool nan_if_blind = false;
 };
 
 /// What must hold in every call: a bool without dimensions, and what to say when it is false.
@@ -110,9 +122,9 @@ class Graph {
   /// for its integer times the scale of its group, of which each has k / groups along k. a is f32.
   Value matmul_scaled(Value a, Value b, Value scales, int bits);
   /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
-  /// the axes before are broadcast. All are f32; k and v may be f16 or bf16. If `causal`, row i sees the columns up to i. A row that sees nothing gives
-  /// zeros. `order` is that of the result's axes in memory.
-  Value attention(Value q, Value k, Value v, std::optional<Value> mask, double scale, bool causal,
+  /// the axes before are broadcast. All are f32; k and v may be f16 or bf16, and the mask bool, which hides scores instead.
+  /// `order` is that of the result's axes in memory.
+  Value attention(Value q, Value k, Value v, std::optional<Value> mask, const Scoring& scoring,
                   MemoryOrder order = {});
   /// The convolution, as machine learning calls it, of x [n, c, ...] with one to three axes more and a weight
   /// [o, c / groups, ...]: [n, o, ...]. Transposed the weight is [c, o / groups, ...]. All are f32.
@@ -158,5 +170,9 @@ class Graph {
 /// The row of isa/products.def of a matmul, and the bits of an element of its right operand if it has scales, else 0.
 int product_of(const Graph& graph, const Node& matmul);
 int bits_of(const Node& matmul);
+
+/// Of an attention: what was given to its builder.
+Scoring scoring(const Node& attention);
+MemoryOrder order_of(const Node& attention);
 
 }  // namespace dvm

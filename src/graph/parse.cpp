@@ -97,7 +97,7 @@ class GraphParser {
     std::vector<int> axes;
     Dim start = -1;  // of a slice
     int step = 1;
-    double scale = 1;  // of attention
+    Scoring scoring = {};  // of attention
     Windows windows = {};
     std::vector<int> padding = {};  // of a convolution: all ends before, then all after
     Type type = Type::f32;
@@ -113,7 +113,9 @@ class GraphParser {
       } else if (accept("start=")) {
         call.start = graph_->dims().parse(balanced());
       } else if (accept("scale=")) {
-        call.scale = real(word());
+        call.scoring.scale = real(word());
+      } else if (accept("hidden=")) {
+        call.scoring.hidden = real(word());
       } else if (accept("taps=")) {
         call.windows.taps = axes();
       } else if (accept("stride=")) {
@@ -194,11 +196,14 @@ class GraphParser {
   Value attention(const Call& call) {
     if (call.operands.size() != 3 && call.operands.size() != 4)
       fail("attention wants queries, keys, values and perhaps a mask");
-    if (call.axes.empty()) fail("attention wants axes=[causal, order...]");
+    if (call.axes.size() < 2) fail("attention wants axes=[causal, nan_if_blind, order...]");
     std::optional<Value> mask;
     if (call.operands.size() == 4) mask = call.operands[3];
-    return graph_->attention(call.operands[0], call.operands[1], call.operands[2], mask, call.scale,
-                             call.axes[0] != 0, {call.axes.begin() + 1, call.axes.end()});
+    Scoring scoring = call.scoring;
+    scoring.causal = call.axes[0] != 0;
+    scoring.nan_if_blind = call.axes[1] != 0;
+    return graph_->attention(call.operands[0], call.operands[1], call.operands[2], mask, scoring,
+                             {call.axes.begin() + 2, call.axes.end()});
   }
 
   static const Windows& windows(Call& call) {

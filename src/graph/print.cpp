@@ -87,7 +87,7 @@ std::string operation_text(const Graph& graph, const Node& node) {
       return "gather(" + operands + ", axes=" + axes_text(node.axes) + ")";
     case NodeKind::kAttention:
       return "attention(" + operands + ", axes=" + axes_text(node.axes) +
-             ", scale=" + number(node.number) + ")";
+             ", scale=" + number(node.number) + ", hidden=" + number(scoring(node).hidden) + ")";
     case NodeKind::kMatmul:
       return "matmul(" + operands + (node.axes.empty() ? "" : ", axes=" + axes_text(node.axes)) +
              ")";

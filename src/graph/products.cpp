@@ -1,5 +1,6 @@
 // Products and attention: the builders of graph.h for what reads whole rows and columns.
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 #include <string>
 
@@ -94,8 +95,8 @@ int product_of(const Graph& graph, const Node& matmul) {
 
 int bits_of(const Node& matmul) { return matmul.axes.empty() ? 0 : matmul.axes[0]; }
 
-Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, double scale,
-                       bool causal, MemoryOrder order) {
+Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, const Scoring& scoring,
+                       MemoryOrder order) {
   std::vector<Value> operands = {q, k, v};
   if (mask) operands.push_back(*mask);
   std::string shapes;
@@ -103,11 +104,14 @@ Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, dou
     require(operand, "attention");
     const Node& node = nodes_[operand];
     shapes += (shapes.empty() ? "" : ", ") + shape_text(dims(), node.shape);
-    const bool stored = operand == k || operand == v;
-    if (node.type != Type::f32 &&
+    const bool stored = operand == k || operand == v, masks = mask && operand == *mask;
+    if (node.type != Type::f32 && !(masks && node.type == Type::bool_) &&
         !(stored && info(node.type).bytes == 2 && compute(node.type) == Type::f32)) {
       fail("attention", "an operand of type " + std::string(info(node.type).text) +
-                            " came, f32 is wanted" + (stored ? ", or f16 or bf16" : ""));
+                            " came, f32 is wanted" +
+                            (masks    ? ", or bool"
+                             : stored ? ", or f16 or bf16"
+                                      : ""));
     }
     if (node.shape.size() < 2)
       fail("attention", "shapes " + shapes + " came, two axes or more are wanted of each");
@@ -149,14 +153,26 @@ Value Graph::attention(Value q, Value k, Value v, std::optional<Value> mask, dou
   }
   if (!order.empty() && order.back() != static_cast<int>(shape.size()) - 1)
     fail("attention", "the last axis of the result has to be the last in memory");
-  std::vector<int> axes = {causal ? 1 : 0};
+  std::vector<int> axes = {scoring.causal ? 1 : 0, scoring.nan_if_blind ? 1 : 0};
   axes.insert(axes.end(), order.begin(), order.end());
   return add({.kind = NodeKind::kAttention,
               .type = Type::f32,
               .operands = std::move(operands),
               .shape = std::move(shape),
               .axes = std::move(axes),
-              .number = scale});
+              .bits = std::bit_cast<std::uint64_t>(scoring.hidden),
+              .number = scoring.scale});
+}
+
+Scoring scoring(const Node& attention) {
+  return {.scale = attention.number,
+          .causal = attention.axes[0] != 0,
+          .hidden = std::bit_cast<double>(attention.bits),
+          .nan_if_blind = attention.axes[1] != 0};
+}
+
+MemoryOrder order_of(const Node& attention) {
+  return {attention.axes.begin() + 2, attention.axes.end()};
 }
 
 }  // namespace dvm

@@ -189,8 +189,8 @@ nb::dict attention_object(const Graph& graph, Value value) {
   dict["type"] = text(info(node.type).text);
   dict["shape"] = shape_object(graph.dims(), node.shape);
   dict["operands"] = operands_list(graph, node);
-  dict["scale"] = node.number;
-  dict["causal"] = node.axes[0] != 0;
+  dict["scale"] = scoring(node).scale;
+  dict["causal"] = scoring(node).causal;
   return dict;
 }
 

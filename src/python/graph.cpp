@@ -119,7 +119,13 @@ nb::dict node_object(const Graph& graph, Value value) {
   if (node.kind == NodeKind::kConstant) dict["value"] = number_of(node);
   if (node.kind == NodeKind::kSize || node.kind == NodeKind::kSlice)
     dict["dim"] = dim_object(graph.dims(), node.dim);
-  if (node.kind == NodeKind::kAttention) dict["scale"] = node.number;
+  if (node.kind == NodeKind::kAttention) {
+    const Scoring told = scoring(node);
+    dict["scale"] = told.scale;
+    dict["causal"] = told.causal;
+    dict["hidden"] = told.hidden;
+    dict["nan_if_blind"] = told.nan_if_blind;
+  }
   if (node.kind == NodeKind::kConvolve || node.kind == NodeKind::kPool) {
     const Windows moves = windows(node);
     dict["stride"] = moves.stride;
@@ -308,14 +314,23 @@ void bind_graph(nb::module_& module) {
            "States that `condition`, one bool, holds. A call for which it does not raises "
            "IndexError with this message.")
       .def(
-          "attention", &Graph::attention, "q"_a, "k"_a, "v"_a, "mask"_a = nb::none(), "scale"_a,
-          "causal"_a = false, "order"_a = MemoryOrder{},
+          "attention",
+          [](Graph& graph, Value q, Value k, Value v, std::optional<Value> mask, double scale,
+             bool causal, double hidden, bool nan_if_blind, MemoryOrder order) {
+            return graph.attention(q, k, v, mask, {scale, causal, hidden, nan_if_blind},
+                                   std::move(order));
+          },
+          "q"_a, "k"_a, "v"_a, "mask"_a = nb::none(), "scale"_a, "causal"_a = false,
+          "hidden"_a = -std::numeric_limits<double>::infinity(), "nan_if_blind"_a = false,
+          "order"_a = MemoryOrder{},
           nb::sig("def attention(self, q: int, k: int, v: int, mask: int | None = None, *, scale: "
-                  "float, causal: bool = False, order: collections.abc.Sequence[int] = ()) -> int"),
+                  "float, causal: bool = False, hidden: float = float('-inf'), nan_if_blind: bool "
+                  "= False, order: collections.abc.Sequence[int] = ()) -> int"),
           "softmax(scale * q k^T + mask) v over the last two axes, those before them broadcast. "
-          "All f32, or k and v f16 or bf16. If `causal`, row i\n"
-          "sees the columns up to i. `order` is that of the result's axes in memory, as for "
-          "output().")
+          "All f32, or k and v f16 or bf16. A mask may be bool: where\n"
+          "it is false a score becomes `hidden`. If `causal`, row i sees the columns up to i. A "
+          "row of scores that are all -inf gives zeros, or NaN if\n"
+          "`nan_if_blind`. `order` is that of the result's axes in memory, as for output().")
       .def("matmul", &Graph::matmul, "a"_a, "b"_a,
            "The matrix product of the last two axes, the axes before them broadcast. "
            "isa/products.def has the types.")

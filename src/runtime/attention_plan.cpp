@@ -18,8 +18,8 @@ std::int64_t from_end(const Layout& layout, int right) { return layout.sizes[lay
 }  // namespace
 
 cpu::AttentionShape attention_shape(std::span<const Layout* const> operands,
-                                    std::span<const Type> types, const Layout& result, double scale,
-                                    bool causal) {
+                                    std::span<const Type> types, const Layout& result,
+                                    const Scoring& scoring) {
   const Layout &q = *operands[0], &k = *operands[1], &v = *operands[2];
   cpu::AttentionShape shape;
   shape.batch.assign(result.sizes, result.sizes + result.rank - 2);
@@ -36,10 +36,13 @@ cpu::AttentionShape attention_shape(std::span<const Layout* const> operands,
   if (operands.size() == 4) {
     const Layout& mask = *operands[3];
     shape.mask = head_strides(mask, result.rank);
+    shape.mask_type = types[3];
     shape.mask_col = from_end(mask, 1) == 1 ? 0 : mask.strides[mask.rank - 1];
   }
-  shape.scale = static_cast<float>(scale);
-  shape.causal = causal;
+  shape.scale = static_cast<float>(scoring.scale);
+  shape.causal = scoring.causal;
+  shape.hidden = static_cast<float>(scoring.hidden);
+  shape.nan_if_blind = scoring.nan_if_blind;
   return shape;
 }
 

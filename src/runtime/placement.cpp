@@ -46,7 +46,7 @@ const PlacedTensor& Placement::make(int number, int step) {
   const std::int64_t element = bytes(graph().node(made.value).type);
   const Node& node = graph().node(made.value);
   std::span<const int> order;
-  if (node.kind == NodeKind::kAttention) order = std::span(node.axes).subspan(1);
+  if (node.kind == NodeKind::kAttention) order = std::span(node.axes).subspan(2);
   tensor.layout = dense(sizes_of(made.value), element, order);
   tensor.place = scratch(tensor.layout.elements() * element, step);
   tensor.placed = true;

@@ -96,7 +96,7 @@ void Planner::attention(Value value) {
   std::int64_t moved = bytes_of(made.layout, Type::f32);
   const std::vector<Place> reads = places_of(value, operands, moved);
   auto tiled = std::make_unique<cpu::Attention>(
-      attention_shape(layouts_of(operands), types, made.layout, node.number, node.axes[0] != 0),
+      attention_shape(layouts_of(operands), types, made.layout, scoring(node)),
       *cpu::isa().kernels);
   add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
   if (made.place.kind != result.place.kind || made.place.index != result.place.index)

@@ -24,13 +24,16 @@ def random(*shape):
     return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
 
 
-def attention(mask=None, causal=False, order=(), kv_heads="h", stored="f32"):
+def attention(
+    mask=None, causal=False, order=(), kv_heads="h", stored="f32", mask_type="f32", **scoring
+):
     graph = _core.Graph("attention")
     q = graph.input("q", "f32", ["b", "h", "m", "d"])
     k = graph.input("k", stored, ["b", kv_heads, "n", "d"])
     v = graph.input("v", stored, ["b", kv_heads, "n", "e"])
-    added = None if mask is None else graph.input("mask", "f32", mask)
-    graph.output(graph.attention(q, k, v, added, scale=0.25, causal=causal, order=order))
+    added = None if mask is None else graph.input("mask", mask_type, mask)
+    made = graph.attention(q, k, v, added, scale=0.25, causal=causal, order=order, **scoring)
+    graph.output(made)
     return graph
 
 
@@ -68,6 +71,23 @@ def test_masks_are_broadcast(mask):
     added = random(*(sizes[dim] for dim in mask))
     added[added > 1] = -np.inf
     check(graph, random(2, 3, 37, 16), random(2, 3, 150, 16), random(2, 3, 150, 16), added)
+
+
+@pytest.mark.parametrize("queries", [1, 5, 9, 37, 200])
+@pytest.mark.parametrize("hidden", [-np.inf, -1e9, 0.25])
+def test_a_bool_mask_puts_a_number_in_the_place_of_scores(queries, hidden):
+    """Rows that see everything, blocks of keys that nobody sees, rows that see nothing at all."""
+    keys = 700
+    graph = attention(mask=["m", "n"], mask_type="bool", hidden=hidden, nan_if_blind=True)
+    q, k, v = random(2, 3, queries, 16), random(2, 3, keys, 16), random(2, 3, keys, 16)
+    seen = random(queries, keys) > 0
+    for mask in (seen, np.tri(queries, keys, -2, bool), np.tri(queries, keys, 300, bool)):
+        check(graph, q, k, v, mask)
+        check(graph, q, k, v, np.asfortranarray(mask))
+    padding = attention(mask=["b", 1, 1, "n"], mask_type="bool", hidden=hidden)
+    lengths = np.array([700, 130])[:, None, None, None]
+    check(padding, q, k, v, np.arange(keys) < lengths)
+    check(padding, q, k, v, np.arange(keys) < lengths * 0)
 
 
 def test_a_row_that_sees_nothing_is_zero():
@@ -145,5 +165,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_an_attention_reads_back_from_its_text():
-    graph = attention(mask=["m", "n"], causal=True, order=[0, 2, 1, 3])
+    graph = attention(mask=["m", "n"], causal=True, order=[0, 2, 1, 3], nan_if_blind=True)
     assert str(_core.Graph.parse(str(graph))) == str(graph)
+    hides = attention(mask=["m", "n"], mask_type="bool", hidden=-1e9)
+    assert str(_core.Graph.parse(str(hides))) == str(hides)

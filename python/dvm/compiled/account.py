@@ -65,9 +65,11 @@ def account_of(
     *,
     sizes: Mapping[str, int],
     facts: Sequence[Mapping[str, Any]] = (),
+    unlike: Sequence[str] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """As `account`, where the Executables are known by their Graphs and what they explain."""
+    """As `account`, where the Executables are known by their Graphs and what they explain. `unlike` are notes of
+    what was not made one operation before there were Graphs."""
     runs = [step.graph for step in flow.steps if isinstance(step, Run)]
     wired = wiring(flow, executables, types, fallbacks)
     return {
@@ -79,7 +81,7 @@ def account_of(
         "attentions": [found for run in runs for found in attentions(*executables[run])],
         "fallbacks": list(fallbacks),
         "updates": list(updates),
-        "notes": [note for run in runs for note in executables[run][1]["notes"]],
+        "notes": [*unlike, *(note for run in runs for note in executables[run][1]["notes"])],
         "facts": _facts(facts, [executables[run][0] for run in dict.fromkeys(runs)]),
         "guards": list(_guards(runs, executables)),
         "concats": list(_concats(runs, executables)),

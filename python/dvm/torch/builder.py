@@ -11,7 +11,7 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
-from dvm.torch.recipes import Moves, Recipe, make
+from dvm.torch.recipes import Moves, Recipe, Scoring, make
 from dvm.torch.symbols import IntLike, Size, Symbols, expression
 
 Number = bool | int | float
@@ -330,15 +330,14 @@ class Builder:
         self,
         operands: Sequence[Value],
         mask: Value | None,
-        scale: float,
-        causal: bool,
+        scoring: Scoring,
         order: Sequence[int],
     ) -> Value:
         """softmax(scale * q k^T + mask) v of queries, keys and values; `order` is that of its axes in memory."""
         self.reductions += 1
         given = [*operands, *([] if mask is None else [mask])]
         return self._record(
-            "attention", tuple(value.id for value in given), (scale, causal, tuple(order))
+            "attention", tuple(value.id for value in given), (scoring, tuple(order))
         )
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:

@@ -56,7 +56,7 @@ def lower(
     """
     start, steps = time.perf_counter(), _Steps()
     graph = gm.graph
-    simplify(graph)
+    notes = simplify(graph, options.numerics)
     changes = reinplace(graph, views, None if lifted is None else lifted.keys())
     steps.end("simplify")
     part = partition(graph, options.numerics, changes.before)
@@ -78,7 +78,7 @@ def lower(
     compiled = list(segments.values())
     updates = [change.told(emitted.direct) for change in changes.account]
     compilation = report.Compilation(
-        kind, compiled, part.fallbacks, updates, source, seconds, steps.taken, emitted
+        kind, compiled, part.fallbacks, updates, source, seconds, steps.taken, emitted, notes
     )
     report.add(compilation)
     log.info(

@@ -3,8 +3,9 @@ its own."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -29,6 +30,16 @@ class Moves:
     dilation: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """What becomes of the scores of an attention, as Graph.attention takes it."""
+
+    scale: float
+    causal: bool
+    hidden: float = -math.inf
+    nan_if_blind: bool = False
+
+
 def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any, ...]) -> int:
     """Adds one node to a Graph from the parts of a Recipe."""
     if method == "elementwise":
@@ -36,8 +47,8 @@ def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any,
     if method == "reduce":
         return int(graph.reduce(arguments[0], operands[0], arguments[1]))
     if method == "attention":
-        scale, causal, order = arguments
-        return int(graph.attention(*operands, scale=scale, causal=causal, order=order))
+        scoring, order = arguments
+        return int(graph.attention(*operands, **asdict(scoring), order=order))
     if method == "pool":
         return int(graph.pool(arguments[0], operands[0], *arguments[1:]))
     if method == "concat":

@@ -26,6 +26,7 @@ class Compilation:
     seconds: float
     steps: dict[str, float]  # milliseconds of the thread: simplify, partition, segments, flow
     emitted: Emitted
+    unlike: list[str]  # why what looks like one operation is not
 
     @property
     def kernels(self) -> list[dict[str, object]]:
@@ -39,7 +40,9 @@ class Compilation:
     @property
     def notes(self) -> list[str]:
         """Why neighbours were not fused."""
-        return [note for segment in self.segments for note in segment.executable.explain()["notes"]]
+        return self.unlike + [
+            note for segment in self.segments for note in segment.executable.explain()["notes"]
+        ]
 
     def account(self) -> dict[str, Any]:
         """All of it as plain values, a graph of dvm.compiled.explanation.Explanation."""
@@ -54,6 +57,7 @@ class Compilation:
             kind=self.kind,
             ms=self.seconds * 1e3,
             source=self.source,
+            unlike=self.unlike,
         )
 
     def counted_fallbacks(self) -> list[dict[str, Any]]:

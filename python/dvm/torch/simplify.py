@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from dvm.torch.aliases import is_new, is_returned, root
+from dvm.torch.attention import restore_attention
 from dvm.torch.copies import leave_out_copies
 from dvm.torch.masks import simplify_masks
 from dvm.torch.operations import calls, operation
@@ -37,7 +38,8 @@ _MAYBE_NOTHING = (
 _SUMS = (aten.add.Tensor, aten.sub.Tensor)
 
 
-def simplify(graph: fx.Graph) -> None:
+def simplify(graph: fx.Graph, numerics: str = "fast") -> list[str]:
+    """Says what it left as it is though it looks like something better."""
     ask_arguments(graph)
     for node in calls(graph, _SPLITS):
         _slice_parts(graph, node)
@@ -55,9 +57,12 @@ def simplify(graph: fx.Graph) -> None:
             _skip_if_all(node)
         else:
             _skip_if_nothing(node)
+    leave_out_unused(graph)  # attention reads scores alone
+    notes = restore_attention(graph, numerics)
     leave_out_copies(graph)
     simplify_masks(graph)
     leave_out_unused(graph)
+    return notes
 
 
 def leave_out_unused(graph: fx.Graph) -> None:

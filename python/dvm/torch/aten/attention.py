@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
+import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.recipes import Scoring
 from dvm.torch.symbols import memory_order
 
 aten = torch.ops.aten
@@ -68,6 +71,26 @@ def attention(
     return _any_heads(b, node.meta["val"], call)
 
 
+@lowers(COMPUTED, torch.ops.dvm.attention.default)
+def spelled_attention(
+    b: Builder,
+    node: fx.Node,
+    q: fx.Node,
+    k: fx.Node,
+    v: fx.Node,
+    attn_mask: fx.Node | None = None,
+    *,
+    scale: float,
+    hidden: float,
+    safe: bool,
+    order: Sequence[int],
+) -> Value:
+    """What a program spelled out, see dvm.torch.attention."""
+    added = None if attn_mask is None else _mask(b, attn_mask)
+    operands = [b.cast(_operand(b, q), "f32"), _operand(b, k), _operand(b, v)]
+    return b.attention(operands, added, Scoring(scale, False, hidden, not safe), order)
+
+
 def _any_heads(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     """With as many heads of keys as of queries, or fewer."""
     shapes = [tensor.meta["val"].shape for tensor in (call.q, call.k)]
@@ -81,7 +104,7 @@ def _any_heads(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     added = None if call.mask is None else _mask(b, call.mask)
     query, factor = _scaled(b, call)
     operands = [query, _operand(b, call.k), _operand(b, call.v)]
-    return b.attention(operands, added, factor, call.causal, order)
+    return b.attention(operands, added, Scoring(factor, call.causal), order)
 
 
 def _grouped(b: Builder, result: torch.Tensor, call: _Call) -> Value:
@@ -99,7 +122,7 @@ def _grouped(b: Builder, result: torch.Tensor, call: _Call) -> Value:
         at = added.rank - 2
         split = [1, 1] if added.shape[at - 1] == 1 else [groups, heads // groups]
         added = b.reshape(added, [*added.shape[: at - 1], *split, *added.shape[at:]])
-    made = b.attention([query, key, value], added, factor, call.causal, ())
+    made = b.attention([query, key, value], added, Scoring(factor, call.causal), ())
     return b.reshape(made, b.symbols.shape_of(result))
 
 
@@ -114,12 +137,9 @@ def _operand(b: Builder, node: fx.Node) -> Value:
 
 
 def _mask(b: Builder, node: fx.Node) -> Value:
-    """What is added to scores: a bool mask keeps those where it is true."""
+    """What is added to scores, or hides those where it is false."""
     value = b.value(node)
-    if value.type == "bool":
-        zero = b.constant(0.0, "f32")
-        return b.select(value, zero, -math.inf)
-    return b.cast(_operand(b, node), "f32")
+    return value if value.type == "bool" else b.cast(_operand(b, node), "f32")
 
 
 def _scaled(b: Builder, call: _Call) -> tuple[Value, float]:
