@@ -153,6 +153,13 @@ class Graph:
         The matrix product of the last two axes, the axes before them broadcast. isa/products.def has the types.
         """
 
+    def matmul_grouped(self, a: int, b: int, ends: int) -> int:
+        """
+        The rows of a [rows, k] times the matrix of their group in b [groups, k, n]. Group g has the rows from ends[g - 1] to
+        ends[g], i32 or i64 [groups]; an end that is less than the one before, or beyond the rows, counts as the
+        nearest that is not. Rows behind the last end give zeros.
+        """
+
     def matmul_scaled(self, a: int, b: int, scales: int, bits: int) -> int:
         """
         The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], or u8 [..., k / 2, n]

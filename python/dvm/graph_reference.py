@@ -109,6 +109,8 @@ class Evaluation:
                 a, b, scales = (operand.astype(np.float64) for operand in operands)
                 product: Array = np.matmul(a, _unpacked(b, scales, node["axes"][0]))
                 return product.astype(dtype)
+            case "matmul" if len(operands) == 3:
+                return _grouped(*operands).astype(dtype)
             case "matmul":
                 exact = np.float64 if np.issubdtype(dtype, np.floating) else np.int64
                 wide = [operand.astype(exact) for operand in operands]
@@ -190,6 +192,18 @@ def _unpacked(b: Array, scales: Array, bits: int) -> Array:
     return weights
 
 
+def _grouped(a: Array, b: Array, ends: Array) -> Array:
+    """In float64, or integers: the rows of each group by its matrix, and zeros behind the last."""
+    exact = np.float64 if np.issubdtype(a.dtype, np.floating) else np.int64
+    result = np.zeros([a.shape[0], b.shape[2]], exact)
+    begin = 0
+    for matrix, last in zip(b, ends, strict=True):
+        end = min(max(int(last), begin), a.shape[0])
+        result[begin:end] = a[begin:end].astype(exact) @ matrix.astype(exact)
+        begin = end
+    return result
+
+
 def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:
     """In float64, with zeros or NaN for rows whose scores are all -inf."""
     q, k, v, *mask = (operand.astype(np.float64) for operand in operands)
@@ -205,7 +219,9 @@ def _attention(node: Mapping[str, Any], operands: Sequence[Array]) -> Array:
     powers = np.exp(scores - np.where(np.isneginf(largest), 0, largest))
     total = powers.sum(-1, keepdims=True)
     blind = np.nan if node["nan_if_blind"] and v.shape[-2] else 0
-    shares: Array = np.matmul(np.where(total == 0, blind, powers / np.where(total == 0, 1, total)), v)
+    shares: Array = np.matmul(
+        np.where(total == 0, blind, powers / np.where(total == 0, 1, total)), v
+    )
     return shares
 
 

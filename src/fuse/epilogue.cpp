@@ -27,13 +27,14 @@ int epilogue_input(const Kernel& kernel, Value value) {
   return found;
 }
 
-void attach_epilogues(const Grouping& grouping, Fusion& fusion) {
+void attach_epilogues(const Graph& graph, const Grouping& grouping, Fusion& fusion) {
   std::vector<Step>& steps = fusion.steps;
   std::vector<char> taken(fusion.kernels.size(), 0);
   // Of several products a Kernel finishes the last: the others are there by then.
   for (std::size_t at = steps.size(); at-- > 0;) {
     const Value product = steps[at].value;
     if (!is_tiled(steps[at].kind) || steps[at].index >= 0) continue;
+    if (is_grouped(graph.node(product))) continue;  // its tiles end where groups do
     const std::vector<Value>& users = grouping.users(product);
     if (grouping.outside(product) || users.empty()) continue;
     const int group = grouping.group_of(users[0]);

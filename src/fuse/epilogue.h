@@ -8,7 +8,7 @@
 namespace dvm {
 
 /// Joins steps of `fusion`: a matrix product moves to the step of the one Kernel that can finish it.
-void attach_epilogues(const Grouping& grouping, Fusion& fusion);
+void attach_epilogues(const Graph& graph, const Grouping& grouping, Fusion& fusion);
 
 /// The number of the input of `kernel` that is the product `value`, if it reads it as an epilogue does; else -1.
 int epilogue_input(const Kernel& kernel, Value value);

@@ -70,7 +70,7 @@ Fusion fuse(const Graph& graph) {
   Ordering(graph, grouping, fusion).run();
   fusion.notes = grouping.notes();
   fusion.guards = grouping.guards();
-  attach_epilogues(grouping, fusion);
+  attach_epilogues(graph, grouping, fusion);
   return fusion;
 }
 

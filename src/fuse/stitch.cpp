@@ -176,6 +176,7 @@ class Rewriting {
         for (const Value operand : node.operands)
           operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
         if (operands.size() == 2) return made_.matmul(operands[0], operands[1]);
+        if (is_grouped(node)) return made_.matmul_grouped(operands[0], operands[1], operands[2]);
         return made_.matmul_scaled(operands[0], operands[1], operands[2], bits_of(node));
       }
       case NodeKind::kConvolve:

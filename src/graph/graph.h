@@ -121,6 +121,10 @@ class Graph {
   /// elements along k, the first in its low half, from which 8 is taken. `scales` is f32 [..., groups, n]: an element stands
   /// for its integer times the scale of its group, of which each has k / groups along k. a is f32.
   Value matmul_scaled(Value a, Value b, Value scales, int bits);
+  /// The rows of a [rows, k] times the matrix of their group in b [groups, k, n]. Group g has the rows from ends[g - 1] to
+  /// ends[g], i32 or i64 [groups], which a call brings; an end that is less than the one before, or beyond the rows, counts
+  /// as the nearest that is not. Rows behind the last end give zeros. Types are those of matmul().
+  Value matmul_grouped(Value a, Value b, Value ends);
   /// softmax(scale * q k^T + mask) v for q [..., m, d], k [..., n, d], v [..., n, e] and a mask that broadcasts to [..., m, n];
   /// the axes before are broadcast. All are f32; k and v may be f16 or bf16, and the mask bool, which hides scores instead.
   /// `order` is that of the result's axes in memory.
@@ -170,6 +174,9 @@ class Graph {
 /// The row of isa/products.def of a matmul, and the bits of an element of its right operand if it has scales, else 0.
 int product_of(const Graph& graph, const Node& matmul);
 int bits_of(const Node& matmul);
+
+/// Whether a matmul is of groups of rows: its third operand says where these end.
+bool is_grouped(const Node& node);
 
 /// Of an attention: what was given to its builder.
 Scoring scoring(const Node& attention);

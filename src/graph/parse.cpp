@@ -173,7 +173,8 @@ class GraphParser {
       const std::vector<Value>& of = call.operands;
       if (of.size() == 3 && call.axes.size() == 1)
         return g.matmul_scaled(of[0], of[1], of[2], call.axes[0]);
-      if (of.size() != 2) fail("matmul wants two operands, or three and axes=[bits]");
+      if (of.size() == 3 && call.axes.empty()) return g.matmul_grouped(of[0], of[1], of[2]);
+      if (of.size() != 2) fail("matmul wants two operands, or three and perhaps axes=[bits]");
       return g.matmul(of[0], of[1]);
     }
     if (operation == "convolve") return convolve(call);

@@ -66,6 +66,36 @@ Value Graph::matmul_scaled(Value a, Value b, Value scales, int bits) {
               .axes = {bits}});
 }
 
+Value Graph::matmul_grouped(Value a, Value b, Value ends) {
+  for (const Value operand : {a, b, ends}) require(operand, "matmul_grouped");
+  const int types = product_of(nodes_[a].type, nodes_[b].type);
+  if (types < 0) {
+    fail("matmul_grouped", "operands of the types " + std::string(info(nodes_[a].type).text) +
+                               " and " + std::string(info(nodes_[b].type).text) +
+                               " came, wanted are " + products_text());
+  }
+  const Type of_ends = nodes_[ends].type;
+  if (of_ends != Type::i32 && of_ends != Type::i64) {
+    fail("matmul_grouped", "ends of groups of type " + std::string(info(of_ends).text) +
+                               " came, i32 or i64 is wanted");
+  }
+  const std::vector<Dim>&x = nodes_[a].shape, &y = nodes_[b].shape, &z = nodes_[ends].shape;
+  if (x.size() != 2 || y.size() != 3 || z.size() != 1 || !equal("matmul_grouped", x[1], y[1]) ||
+      !equal("matmul_grouped", y[0], z[0])) {
+    fail("matmul_grouped", "shapes " + shape_text(dims(), x) + ", " + shape_text(dims(), y) +
+                               " and " + shape_text(dims(), z) +
+                               " came, wanted are [rows, k], [groups, k, n] and [groups]");
+  }
+  return add({.kind = NodeKind::kMatmul,
+              .type = kProducts[types].sum,
+              .operands = {a, b, ends},
+              .shape = {nodes_[a].shape[0], nodes_[b].shape[2]}});
+}
+
+bool is_grouped(const Node& node) {
+  return node.kind == NodeKind::kMatmul && node.operands.size() == 3 && node.axes.empty();
+}
+
 // Of operands of these shapes: batch axes broadcast, then rows and columns.
 std::vector<Dim> Graph::product_shape(const std::vector<Dim>& x, const std::vector<Dim>& y) {
   const std::string shapes = shape_text(dims(), x) + " and " + shape_text(dims(), y);

@@ -334,6 +334,12 @@ void bind_graph(nb::module_& module) {
       .def("matmul", &Graph::matmul, "a"_a, "b"_a,
            "The matrix product of the last two axes, the axes before them broadcast. "
            "isa/products.def has the types.")
+      .def("matmul_grouped", &Graph::matmul_grouped, "a"_a, "b"_a, "ends"_a,
+           "The rows of a [rows, k] times the matrix of their group in b [groups, k, n]. Group g "
+           "has "
+           "the rows from ends[g - 1] to\nends[g], i32 or i64 [groups]; an end that is less than "
+           "the one before, or beyond the rows, counts as the\nnearest that is not. Rows behind "
+           "the last end give zeros.")
       .def(
           "matmul_scaled", &Graph::matmul_scaled, "a"_a, "b"_a, "scales"_a, "bits"_a,
           "The product of a, f32, with integers of 8 or 4 bits times scales: b is i8 [..., k, n], "

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cpu/dispatch.h"
+#include "cpu/grouped.h"
 #include "fuse/epilogue.h"
 #include "graph/windows.h"
 #include "runtime/attention_plan.h"
@@ -21,6 +22,7 @@ std::vector<std::int64_t> Planner::sizes_of(Value value) {
 
 void Planner::matmul(const Step& step) {
   const Node& node = graph().node(step.value);
+  if (is_grouped(node)) return grouped(step.value);
   const std::vector<std::int64_t> sizes = sizes_of(step.value);
   std::vector<PlacedTensor> operands = operands_of(node);
   const bool weight = is_weight(operands[1].place);
@@ -50,6 +52,47 @@ Place Planner::packed(const Place& input, const cpu::PackForm& form) {
   const auto number = static_cast<std::int32_t>(at - plan_.packed.begin());
   if (at == plan_.packed.end()) plan_.packed.push_back(wanted);
   return {Place::kPacked, number, 0};
+}
+
+void Planner::grouped(Value value) {
+  const Node& node = graph().node(value);
+  const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+  if (result.layout.elements() == 0) return;
+  std::vector<PlacedTensor> operands = operands_of(node);
+  const int types = product_of(graph(), node);
+  // Each group is a product: what these take, it takes.
+  const std::int64_t sizes[] = {operands[1].layout.sizes[0], result.layout.sizes[0],
+                                result.layout.sizes[1]};
+  const auto plan_of = [&] {
+    const Layout* const matrices[] = {&operands[0].layout, &operands[1].layout};
+    return MatmulPlan(types, 0, sizes, matrices);
+  };
+  MatmulPlan plan = plan_of();
+  for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
+    const bool turned = which == 1 && plan.copies_columns();
+    operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
+  }
+  const bool in_place = contiguous_at_end(result.layout, bytes(node.type));
+  const PlacedTensor made = in_place ? result : scratch_like(node.type, result);
+  std::int64_t moved = bytes_of(made.layout, node.type);
+  const std::vector<Place> reads = places_of(value, operands, moved);
+  const Layout &a = operands[0].layout, &b = operands[1].layout, &ends = operands[2].layout;
+  const cpu::GroupedShape shape{.types = types,
+                                .rows = a.sizes[0],
+                                .n = b.sizes[2],
+                                .k = b.sizes[1],
+                                .groups = b.sizes[0],
+                                .a_row = a.strides[0],
+                                .a_k = a.strides[1],
+                                .b_group = b.strides[0],
+                                .b_k = b.strides[1],
+                                .b_n = b.strides[2],
+                                .result_row = made.layout.strides[0],
+                                .end_type = graph().node(node.operands[2]).type,
+                                .end = ends.strides[0]};
+  add_tiled(std::make_unique<cpu::Grouped>(shape, *cpu::isa().kernels), -1, reads, {&made.place, 1},
+            {}, moved);
+  if (!in_place) copy(node.type, made, result);
 }
 
 void Planner::convolve(const Step& step) {

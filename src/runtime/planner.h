@@ -73,6 +73,7 @@ class Planner {
   // Whether the tensor is an input that calls seldom change, and may be read packed.
   bool is_weight(const Place& place) const;
   Place packed(const Place& input, const cpu::PackForm& form);
+  void grouped(Value value);
   void convolve(const Step& step);
   void pool(const Step& step);
   // A MatmulPlan or a ConvolutionPlan, alone or with what finishes its tiles.

@@ -94,6 +94,7 @@ _AT_HAND = frozenset(
         "iota",
         "matmul",
         "matmul_scaled",
+        "matmul_grouped",
         "attention",
         "convolve",
         "pool",
@@ -290,6 +291,12 @@ class Builder:
         """A product with weights of few bits, see Graph.matmul_scaled."""
         self.reductions += 1
         return self._record("matmul_scaled", (a.id, b.id, scales.id), (bits,))
+
+    def matmul_grouped(self, a: Value, b: Value, ends: Value) -> Value:
+        """The products of groups of rows, see Graph.matmul_grouped."""
+        self.reductions += 1
+        a, b = self._as_stored(a, b)
+        return self._record("matmul_grouped", (a.id, b.id, ends.id), ())
 
     def _as_stored(self, a: Value, b: Value) -> tuple[Value, Value]:
         before_a, before_b = self._before_cast(a), self._before_cast(b)

@@ -17,7 +17,7 @@ import torch
 from torch import fx
 
 from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, is_number, packet_name
-from dvm.torch.aten import COMPUTED, COPIES, CREATED, VIEWS
+from dvm.torch.aten import COMPUTED, COPIES, CREATED, NAMED, VIEWS
 from dvm.torch.builder import Builder, Declined, Value
 from dvm.torch.clock import Before, Clock, times_of
 from dvm.torch.operations import operation
@@ -177,6 +177,8 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
     if not overload and not has_tensor(value):
         return Role.NUMBER, ""
     build, role = _BUILT.get(node.target, (None, Role.TORCH))
+    if build is None and overload:
+        build, role = NAMED.get(packet_name(node)), Role.CORE
     if build is not None:
         try:
             b.values[node] = _finish(b, build(b, node, *node.args, **node.kwargs), value)

@@ -16,12 +16,13 @@ from dvm.torch.aten import (
     resize,
     views,
 )
-from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, VIEWS
+from dvm.torch.aten.table import COMPUTED, COPIES, CREATED, NAMED, VIEWS
 
 __all__ = [
     "COMPUTED",
     "COPIES",
     "CREATED",
+    "NAMED",
     "VIEWS",
     "activations",
     "attention",

@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
-from dvm.torch.aten.table import COMPUTED, lowers
+from dvm.torch.aten.table import COMPUTED, lowers, names, overloads
 from dvm.torch.builder import Builder, Declined, Value
 
 aten = torch.ops.aten
@@ -79,6 +79,29 @@ def linear_by_groups(
 ) -> Value:
     integers, factors = (b.permute(b.value(operand), [1, 0]) for operand in (weight, scales))
     return b.matmul_scaled(b.value(x), integers, factors, bits)
+
+
+@names("transformers::grouped_mm_fallback")
+@lowers(COMPUTED, *overloads("_grouped_mm", "default"))
+def product_of_groups(
+    b: Builder,
+    node: fx.Node,
+    x: fx.Node,
+    y: fx.Node,
+    offs: fx.Node | None = None,
+    bias: Any = None,
+    out_dtype: Any = None,
+) -> Value:
+    """Of rows by the matrix of their group, or of as many matrices of both. Rows behind the last group give zeros."""
+    ranks = tuple(operand.meta["val"].dim() for operand in (x, y))
+    if bias is not None or out_dtype not in (None, x.meta["val"].dtype):
+        raise Declined("the core adds nothing to products of groups, and leaves their type")
+    rows, matrices = _operands(b, x, y)
+    if ranks == (3, 3) and offs is None:
+        return b.matmul(rows, matrices)
+    if ranks != (2, 3) or offs is None:
+        raise Declined("the core groups the rows of the left operand only")
+    return b.matmul_grouped(rows, matrices, b.value(offs))
 
 
 @lowers(COMPUTED, aten.mv.default)

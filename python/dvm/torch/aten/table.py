@@ -28,6 +28,20 @@ COPIES: dict[Any, Build] = {}
 """Operations that copy their operand as it is: nothing inside a kernel, torch's own copy elsewhere."""
 
 
+NAMED: dict[str, Build] = {}
+"""Operations that other libraries define, once they are imported, by their names: arithmetic of their own."""
+
+
+def names(*operations: str) -> Callable[[AnyBuild], AnyBuild]:
+    """Enters the decorated function into NAMED."""
+
+    def register(build: AnyBuild) -> AnyBuild:
+        NAMED.update(dict.fromkeys(operations, build))
+        return build
+
+    return register
+
+
 def lowers(table: dict[Any, Build], *overloads: Any) -> Callable[[AnyBuild], AnyBuild]:
     """Enters the decorated function into `table` for every overload."""
 
