@@ -19,9 +19,13 @@ from dvm.bench.zoo.decoders import Step
 from dvm.bench.zoo.encoders import Image, text
 from dvm.bench.zoo.encoders import Text as Masked
 from dvm.bench.zoo.entry import Entry, Inputs, Sizes
+from dvm.bench.zoo.images import TextDetector, resnet50
+from dvm.bench.zoo.translators import Speech
 
 _LAYERS, _WIDTH, _HEADS, _KEY_HEADS, _HEAD = 12, 768, 12, 4, 64
 _PATCH = 16
+_DETECTOR = 48  # channels of its first stage
+_REGION = 32  # of pixels, which networks of convolutions make one of
 
 Point = tuple[int, ...]
 
@@ -94,6 +98,23 @@ def _llama(attention: str) -> torch.nn.Module:
     return model
 
 
+def _qwen3(attention: str) -> torch.nn.Module:
+    library = transformers()
+    config = library.Qwen3Config(
+        vocab_size=32000, hidden_size=_WIDTH, intermediate_size=2048, num_hidden_layers=_LAYERS,
+        num_attention_heads=_HEADS, num_key_value_heads=_KEY_HEADS, head_dim=_HEAD,
+        attn_implementation=attention,
+    )  # fmt: skip
+    model: torch.nn.Module = library.Qwen3ForCausalLM(config)
+    return model
+
+
+def _whisper(attention: str) -> torch.nn.Module:
+    library = transformers()
+    config = library.WhisperConfig(attn_implementation=attention)  # whisper-tiny's numbers
+    return Speech(library.WhisperForConditionalGeneration(config), "logits")
+
+
 def _prefill(causal: Callable[[str], torch.nn.Module], attention: str) -> torch.nn.Module:
     return _Prefill(causal(attention), "logits")
 
@@ -112,8 +133,14 @@ def _text_and_past(heads: int, sizes: Sizes, generator: torch.Generator) -> Inpu
     return (*_text_alone(sizes, generator), *past)
 
 
-def _pixels(sizes: Sizes, generator: torch.Generator) -> Inputs:
-    height, width = _PATCH * sizes["rows"], _PATCH * sizes["columns"]
+def _speech_and_text(sizes: Sizes, generator: torch.Generator) -> Inputs:
+    """Half a minute of sound, as all that the model hears at once, and what is written by now."""
+    features = torch.randn(sizes["batch"], 80, 3000, generator=generator)
+    return features, *_text_alone(sizes, generator)
+
+
+def _pixels(piece: int, sizes: Sizes, generator: torch.Generator) -> Inputs:
+    height, width = piece * sizes["rows"], piece * sizes["columns"]
     return (torch.randn(sizes["batch"], 3, height, width, generator=generator),)
 
 
@@ -131,6 +158,10 @@ _FEW_PASTS = [(33,), (257,)]
 # In patches. Not the 14 x 14 of the configuration: the model treats them apart.
 _PICTURES = [(6, 8), (7, 11), (10, 14), (13, 17), (16, 16), (14, 21), (18, 24)]
 _FEW_PICTURES = [(7, 11), (13, 17)]
+# In regions of 32 x 32 pixels: pictures of up to 512 x 512, and pages to find text in.
+_PHOTOS = [(5, 7), (6, 8), (7, 7), (7, 11), (10, 9), (13, 11), (16, 16)]
+_PAGES = [(7, 11), (10, 14), (13, 23), (20, 20), (23, 31), (30, 22)]
+_WRITTEN = [(n,) for n in (3, 8, 33, 97, 224)]
 
 _Make = Callable[[str], torch.nn.Module]
 
@@ -155,8 +186,23 @@ def catalogue(attention: str = "sdpa") -> dict[str, Sized]:
     def pictures(name: str, make: _Make) -> Sized:
         patches = {"rows": range(5, 25), "columns": range(5, 25)}
         axes = ({0: "batch", 2: "height", 3: "width"},)
-        entry = Entry(name, build(make), _pixels, {**_BATCH, **patches}, axes, packages=needs())
+        made, inputs = build(make), partial(_pixels, _PATCH)
+        entry = Entry(name, made, inputs, {**_BATCH, **patches}, axes, packages=needs())
         return Sized(entry, ("rows", "columns"), _PICTURES, _FEW_PICTURES)
+
+    def convolutions(
+        name: str, made: Callable[[], torch.nn.Module], points: Sequence[Point]
+    ) -> Sized:
+        regions = {"rows": range(5, 41), "columns": range(5, 41)}
+        axes = ({0: "batch", 2: "height", 3: "width"},)
+        entry = Entry(name, made, partial(_pixels, _REGION), {**_BATCH, **regions}, axes)
+        return Sized(entry, ("rows", "columns"), points, points[:2])
+
+    def speech(name: str, make: _Make) -> Sized:
+        axes = ({0: "batch"}, *_TEXT_AXES)
+        sizes = {**_BATCH, "tokens": range(2, 449)}
+        entry = Entry(name, build(make), _speech_and_text, sizes, axes, packages=needs())
+        return Sized(entry, ("tokens",), _WRITTEN, _WRITTEN[1:3])
 
     def build(make: _Make) -> Callable[[], torch.nn.Module]:
         return lambda: seeded(lambda: make(attention))
@@ -171,7 +217,12 @@ def catalogue(attention: str = "sdpa") -> dict[str, Sized]:
         step("gpt2-step", _gpt2, _HEADS),
         prefill("llama", _llama),
         step("llama-step", _llama, _KEY_HEADS),
+        prefill("qwen3", _qwen3),
+        step("qwen3-step", _qwen3, _KEY_HEADS),
         masked("t5-small-encoder", _t5),
+        speech("whisper-tiny", _whisper),
         pictures("vit-base", _vit),
+        convolutions("resnet50", resnet50, _PHOTOS),
+        convolutions("text-detector", lambda: seeded(lambda: TextDetector(_DETECTOR)), _PAGES),
     ]
     return {model.entry.name: model for model in models}

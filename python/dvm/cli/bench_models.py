@@ -30,7 +30,8 @@ class _Row:
 def models(
     model: Annotated[
         str, typer.Option(help="Which model, with real weights only for the first: all, or one of "
-        "minilm, bert-base, gpt2, gpt2-step, llama, llama-step, t5-small-encoder, vit-base.")
+        "minilm, bert-base, gpt2, gpt2-step, llama, llama-step, qwen3, qwen3-step, t5-small-encoder, "
+        "whisper-tiny, vit-base, resnet50, text-detector.")
     ] = "minilm",
     batch: Annotated[int, typer.Option(min=1, help="Texts or pictures per call.")] = 1,
     json: JsonFile = None,
@@ -42,7 +43,8 @@ def models(
     ] = "sdpa",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: torch's.")] = None,
 ) -> None:  # fmt: skip
-    """Models at their real sizes over lengths: all-MiniLM-L6-v2, BERT, GPT-2, Llama, T5, ViT."""
+    """Models at their real sizes over lengths: all-MiniLM-L6-v2, BERT, GPT-2, Llama, Qwen3, T5, Whisper, ViT,
+    ResNet and a detector of text."""
     torch = need("torch", "transformers")
     from dvm.bench import models as benchmark
     from dvm.bench import rivals as other

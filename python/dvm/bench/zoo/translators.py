@@ -53,7 +53,9 @@ def _t5_inputs(sizes: Sizes, generator: torch.Generator) -> Inputs:
     return (random_ids((batch, sizes["tokens"]), generator), encoded, *past)
 
 
-class _Speech(Outputs):
+class Speech(Outputs):
+    """The scores of every token that was written of what was heard."""
+
     def forward(self, features: torch.Tensor, input_ids: torch.Tensor) -> Any:
         output = self.model(input_features=features, decoder_input_ids=input_ids, use_cache=False)
         return self.tensors(output)
@@ -68,7 +70,7 @@ def _whisper() -> torch.nn.Module:
         encoder_ffn_dim=2 * HIDDEN, decoder_ffn_dim=2 * HIDDEN,
         pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
     )  # fmt: skip
-    return seeded(lambda: _Speech(library.WhisperForConditionalGeneration(config), "logits"))
+    return seeded(lambda: Speech(library.WhisperForConditionalGeneration(config), "logits"))
 
 
 def _speech(sizes: Sizes, generator: torch.Generator) -> Inputs:
