@@ -179,6 +179,11 @@ class Graph:
         The "max" or "sum" of each window of `taps` elements of x [n, c, ...], f32. What is beyond the ends counts for nothing.
         """
 
+    def scan(self, op: str, x: int, axis: int) -> int:
+        """
+        The "sum" or "prod" of the elements of x up to each one along `axis`: f32, f64, i32 or i64.
+        """
+
     def concat(self, operands: Sequence[int], axis: int) -> int:
         """The operands one behind the other along `axis`."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dvm import _core
 from dvm.compiled.account import account_of
-from dvm.flow.products import convolutions, pools, products
+from dvm.flow.products import convolutions, pools, products, scans
 from dvm.flow.steps import Flow, Name, Run
 from dvm.launch_lines import kernel_line, matmul_line
 from dvm.page.page import page
@@ -60,12 +60,12 @@ class Explanation(dict[str, Any]):
         if self.get("matmuls"):
             told = products(_core.Graph.parse(self["graph"]), self)
             lines += [f"matmul {matmul_line(matmul, kernels)}" for matmul in told]
-        for kind, tell in (("convolution", convolutions), ("pool", pools)):
+        for kind, tell in (("convolution", convolutions), ("pool", pools), ("scan", scans)):
             if self.get(f"{kind}s"):
                 told = tell(_core.Graph.parse(self["graph"]), self)
                 lines += [f"{kind} {matmul_line(found, kernels)}" for found in told]
         for key, value in self.items():
-            if key in ("name", "graph", "kernels", "matmuls", "convolutions", "pools"):
+            if key in ("name", "graph", "kernels", "matmuls", "convolutions", "pools", "scans"):
                 continue
             if isinstance(value, (list, tuple)) and value:
                 lines.append(f"{key}:")

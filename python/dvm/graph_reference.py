@@ -119,6 +119,8 @@ class Evaluation:
                 return _convolve(node, operands, shape).astype(dtype)
             case "pool":
                 return _pool(node, operands[0], shape)
+            case "scan":
+                return _scan(node, operands[0])
             case "attention":
                 return _attention(node, operands).astype(dtype)
             case "concat":
@@ -276,6 +278,15 @@ def _pool(node: Mapping[str, Any], x: Array, shape: tuple[int, ...]) -> Array:
         there = wide[place][tuple(map(slice, shape))]
         result = np.maximum(result, there) if node["op"] == "max" else result + there
     return result.astype(x.dtype)
+
+
+def _scan(node: Mapping[str, Any], x: Array) -> Array:
+    """One element after the other; floats are gathered in float64."""
+    wide = np.float64 if np.issubdtype(x.dtype, np.floating) else x.dtype
+    join = np.add if node["op"] == "sum" else np.multiply
+    with np.errstate(all="ignore"):
+        gathered: Array = join.accumulate(x, node["axes"][0], dtype=wide).astype(x.dtype)
+    return gathered
 
 
 def _gather(array: Array, index: Array, axis: int) -> Array:

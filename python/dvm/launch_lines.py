@@ -1,5 +1,5 @@
-"""Kernels, matrix products, convolutions, pools and attentions of `explain()` in a line or two: what they compute, from
-what to what."""
+"""Kernels, matrix products, convolutions, pools, scans and attentions of `explain()` in a line or two: what they
+compute, from what to what."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def kernel_line(kernel: dict[str, Any]) -> str:
 
 
 def matmul_line(matmul: dict[str, Any], kernels: Sequence[dict[str, Any]]) -> str:
-    """For one product, convolution or pool that dvm.flow.products tells of; `kernels` are those among which its
+    """For one product, convolution, pool or scan that dvm.flow.products tells of; `kernels` are those among which its
     `epilogue` is a number."""
     operands = " by ".join(map(_tensor, matmul["operands"]))
     result = f"{matmul['type']}[{', '.join(map(str, matmul['shape']))}]"

@@ -15,15 +15,15 @@ from dvm.flow import timing
 from dvm.flow.products import flops_of_launches
 from dvm.flow.steps import Call, Run, Step
 
-_LAUNCHES = ("kernel", "matmul", "convolution", "pool", "attention", "copy")  # of the core
+_LAUNCHES = ("kernel", "matmul", "convolution", "pool", "scan", "attention", "copy")  # of the core
 
 
 @dataclass(frozen=True)
 class Event:
     """A stretch of time."""
 
-    # "call", "run" (of an Executable within a call), "kernel", "matmul", "convolution", "pool", "attention", "copy" (by
-    # the core) or "torch".
+    # "call", "run" (of an Executable within a call), "kernel", "matmul", "convolution", "pool", "scan", "attention",
+    # "copy" (by the core) or "torch".
     kind: str
     name: str
     begin_ns: int  # of time.perf_counter_ns
@@ -33,7 +33,7 @@ class Event:
     threads: int = 0  # that a kernel was shared among
     launches: int = 0  # that a kernel took
     number: int = -1  # of a kernel in its graph, also of one that finishes a product
-    flops: int = 0  # of a product, convolution, pool or attention in a compiled model; 0 where they are not known
+    flops: int = 0  # of a product, convolution, pool, scan or attention in a compiled model; 0 where they are not known
 
     @property
     def seconds(self) -> float:
@@ -181,7 +181,7 @@ def profile() -> Iterator[Profile]:
 def _of_kernel(time: dict[str, Any]) -> Event:
     product = time["kernel"].partition("_")[0]
     kind = "kernel" if time["number"] >= 0 else "copy"
-    if product in ("matmul", "convolution", "pool", "attention"):
+    if product in ("matmul", "convolution", "pool", "scan", "attention"):
         kind = product
     return Event(
         kind, time["kernel"], time["begin_ns"], time["end_ns"], time["bytes"], time["graph"],

@@ -1,4 +1,4 @@
-// Tiled: work that is cut into blocks which any thread may run: what product.h and attention.h have in common.
+// Tiled: work that is cut into blocks which any thread may run: what product.h, attention.h and scan.h have in common.
 #pragma once
 
 #include <cstddef>

@@ -35,6 +35,7 @@ class Ordering {
     if (node.kind == NodeKind::kMatmul) fusion_.steps.push_back({StepKind::kMatmul, -1, value});
     if (node.kind == NodeKind::kConvolve) fusion_.steps.push_back({StepKind::kConvolve, -1, value});
     if (node.kind == NodeKind::kPool) fusion_.steps.push_back({StepKind::kPool, -1, value});
+    if (node.kind == NodeKind::kScan) fusion_.steps.push_back({StepKind::kScan, -1, value});
     if (node.kind == NodeKind::kConcat) fusion_.steps.push_back({StepKind::kConcat, -1, value});
   }
 
@@ -60,7 +61,7 @@ class Ordering {
 
 const char* name(StepKind kind) {
   constexpr const char* kNames[] = {"kernel",      "view", "attention", "matmul",
-                                    "convolution", "pool", "concat"};
+                                    "convolution", "pool", "scan",      "concat"};
   return kNames[static_cast<int>(kind)];
 }
 

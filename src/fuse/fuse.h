@@ -17,6 +17,7 @@ enum class StepKind : std::uint8_t {
   kMatmul,  // value `value` is a matrix product; kernels[index] reads it tile by tile unless index is -1
   kConvolve,  // the same of a convolution
   kPool,      // and of a pool
+  kScan,      // value `value` is a scan
   kConcat,  // value `value` holds its operands, which are written where they lie in it or copied there
 };
 

@@ -10,16 +10,18 @@ namespace {
 
 constexpr int kMaxDepth = 8;
 
-bool multiplies(const Node& node) {
+// Whether a node is a step of its own, which takes its operands as they are.
+bool stands_apart(const Node& node) {
   return node.kind == NodeKind::kMatmul || node.kind == NodeKind::kAttention ||
-         node.kind == NodeKind::kConvolve || node.kind == NodeKind::kPool;
+         node.kind == NodeKind::kConvolve || node.kind == NodeKind::kPool ||
+         node.kind == NodeKind::kScan;
 }
 
 }  // namespace
 
 DimParts::DimParts(Graph& graph) : graph_(graph) {
   for (const Node& node : graph.nodes()) {
-    exists_.push_back(node.kind == NodeKind::kInput || multiplies(node) ||
+    exists_.push_back(node.kind == NodeKind::kInput || stands_apart(node) ||
                       (is_view(node) && exists_[node.operands[0]] != 0));
     first_.push_back(static_cast<int>(dims_.size()));
     dims_.insert(dims_.end(), node.shape.begin(), node.shape.end());
@@ -35,7 +37,7 @@ DimParts::DimParts(Graph& graph) : graph_(graph) {
 
 void DimParts::run_along(const Node& node, Value value) {
   const int rank = static_cast<int>(node.shape.size());
-  if (multiplies(node)) {
+  if (stands_apart(node)) {
     for (const Value operand : node.operands) {
       for (std::size_t i = 0; i < graph_.node(operand).shape.size(); ++i)
         keep_whole(operand, static_cast<int>(i));

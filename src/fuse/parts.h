@@ -1,5 +1,5 @@
 // DimParts: into which parts each dimension of each computed value of a Graph is split, for stitch.cpp. Dimensions that
-// run along each other are one class, and a class is split as a whole. Inputs, matrix products and their views are in no
+// run along each other are one class, and a class is split as a whole. Inputs, what is a step of its own and their views are in no
 // class: whoever reads one takes the view of it that it needs.
 #pragma once
 
@@ -26,7 +26,7 @@ class DimParts {
   }
   /// Whether some dimension of a value is in parts.
   bool splits(Value value) const;
-  /// Whether a value is an input, a matrix product, or a view of one.
+  /// Whether a value is an input, a step of its own (a matrix product, a scan, ...), or a view of one.
   bool exists(Value value) const { return exists_[value] != 0; }
 
  private:

@@ -185,6 +185,8 @@ class Rewriting {
                               windows(node));
       case NodeKind::kPool:
         return made_.pool(node.op, reshaped(now_[first], graph_.node(first).shape), windows(node));
+      case NodeKind::kScan:
+        return made_.scan(node.op, reshaped(now_[first], graph_.node(first).shape), node.axes[0]);
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

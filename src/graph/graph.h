@@ -34,12 +34,13 @@ enum class NodeKind : std::uint8_t {
   kMatmul,  // [..., m, k] times [..., k, n]; the axes before are broadcast. It exists in memory
   kConvolve,  // windows of operand 0 [n, c, ...] times operand 1; axes: see windows.h. It exists in memory
   kPool,    // `op` over each window of the operand; as kConvolve
+  kScan,    // `op` over all elements up to each one along axes[0]. It exists in memory
   kConcat,  // operands one behind the other along axes[0]; they exist in memory, and so does it
 };
 
 struct Node {
   NodeKind kind;
-  Op op = Op::kCount;     // kElementwise, kReduce
+  Op op = Op::kCount;     // kElementwise, kReduce, kPool, kScan
   Type type = Type::f32;  // of the value, storage types included
   std::vector<Value> operands = {};
   std::vector<Dim> shape = {};
@@ -135,6 +136,9 @@ class Graph {
   Value convolve(Value x, Value weight, const Windows& windows);
   /// The largest element or the sum (`op`) of each window of x [n, c, ...], f32. Padding counts for nothing.
   Value pool(Op op, Value x, const Windows& windows);
+  /// The sums or products (`op`) of the elements of x up to each one along `axis`: f32, f64, i32 or i64. Floats are
+  /// gathered in double precision.
+  Value scan(Op op, Value x, int axis);
   /// The operands one behind the other along `axis`; all other axes are equal.
   Value concat(std::vector<Value> operands, int axis);
   void output(Value value, MemoryOrder order = {});

@@ -180,6 +180,8 @@ class GraphParser {
     if (operation == "convolve") return convolve(call);
     if (operation == "max_pool") return g.pool(Op::max, call.operands[0], windows(call));
     if (operation == "sum_pool") return g.pool(Op::sum, call.operands[0], windows(call));
+    if (operation == "sum_scan") return g.scan(Op::sum, call.operands[0], axis(call));
+    if (operation == "prod_scan") return g.scan(Op::prod, call.operands[0], axis(call));
     if (operation == "gather") {
       if (call.operands.size() != 2) fail("gather wants two operands");
       return g.gather(call.operands[0], call.operands[1], axis(call));

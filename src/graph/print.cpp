@@ -96,6 +96,9 @@ std::string operation_text(const Graph& graph, const Node& node) {
     case NodeKind::kPool:
       return std::string(info(node.op).name) + "_pool(" + operands + ", " +
              windows_text(windows(node)) + ")";
+    case NodeKind::kScan:
+      return std::string(info(node.op).name) + "_scan(" + operands +
+             ", axes=" + axes_text(node.axes) + ")";
     case NodeKind::kConcat:
       return "concat(" + operands + ", axes=" + axes_text(node.axes) + ")";
   }

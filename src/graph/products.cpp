@@ -1,4 +1,4 @@
-// Products and attention: the builders of graph.h for what reads whole rows and columns.
+// Products, attention and scans: the builders of graph.h for what reads whole rows and columns.
 #include <algorithm>
 #include <bit>
 #include <stdexcept>
@@ -203,6 +203,29 @@ Scoring scoring(const Node& attention) {
 
 MemoryOrder order_of(const Node& attention) {
   return {attention.axes.begin() + 2, attention.axes.end()};
+}
+
+Value Graph::scan(Op op, Value x, int axis) {
+  require(x, "scan");
+  const Type type = nodes_[x].type;
+  const std::vector<Dim> shape = nodes_[x].shape;
+  if (op != Op::sum && op != Op::prod)
+    fail("scan", std::string(info(op).name) + " came, sum or prod is wanted");
+  if (type != compute(type) || type == Type::bool_) {
+    fail("scan", "an operand of type " + std::string(info(type).text) +
+                     " came, f32, f64, i32 or i64 is wanted");
+  }
+  const int rank = static_cast<int>(shape.size());
+  if (axis < -rank || axis >= rank) {
+    fail("scan",
+         "axis " + std::to_string(axis) + " came for a tensor of rank " + std::to_string(rank));
+  }
+  return add({.kind = NodeKind::kScan,
+              .op = op,
+              .type = type,
+              .operands = {x},
+              .shape = shape,
+              .axes = {axis < 0 ? axis + rank : axis}});
 }
 
 }  // namespace dvm

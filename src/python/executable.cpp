@@ -181,6 +181,15 @@ nb::dict pool_object(const Graph& graph, const Step& step) {
   return dict;
 }
 
+// A scan. No Kernel finishes its tiles.
+nb::dict scan_object(const Graph& graph, const Step& step) {
+  const Node& node = graph.node(step.value);
+  nb::dict dict = matmul_object(graph, step);
+  dict["op"] = text(info(node.op).name);
+  dict["axis"] = node.axes[0];
+  return dict;
+}
+
 // An attention: its operands, scale, and whether it is causal.
 nb::dict attention_object(const Graph& graph, Value value) {
   const Node& node = graph.node(value);
@@ -230,7 +239,7 @@ nb::dict explain(const Callable& self) {
   const Flow& flow = self.executable.flow();
   const Graph& graph = flow.graph;
   const Fusion& fusion = flow.fusion;
-  nb::list kernels, matmuls, convolutions, pools, attentions, concats, steps;
+  nb::list kernels, matmuls, convolutions, pools, scans, attentions, concats, steps;
   for (const Kernel& kernel : fusion.kernels) kernels.append(kernel_object(graph, kernel));
   for (const Step& step : fusion.steps) {
     if (step.kind == StepKind::kKernel) {
@@ -241,6 +250,7 @@ nb::dict explain(const Callable& self) {
       if (step.kind == StepKind::kAttention) attentions.append(attention_object(graph, step.value));
       if (step.kind == StepKind::kMatmul) matmuls.append(matmul_object(graph, step));
       if (step.kind == StepKind::kPool) pools.append(pool_object(graph, step));
+      if (step.kind == StepKind::kScan) scans.append(scan_object(graph, step));
       if (step.kind == StepKind::kConvolve) convolutions.append(convolution_object(graph, step));
     }
   }
@@ -250,6 +260,7 @@ nb::dict explain(const Callable& self) {
   dict["matmuls"] = matmuls;
   dict["convolutions"] = convolutions;
   dict["pools"] = pools;
+  dict["scans"] = scans;
   dict["attentions"] = attentions;
   dict["concats"] = concats;
   dict["steps"] = steps;

@@ -58,6 +58,8 @@ const char* kind_name(NodeKind kind) {
       return "convolve";
     case NodeKind::kPool:
       return "pool";
+    case NodeKind::kScan:
+      return "scan";
     case NodeKind::kConcat:
       return "concat";
   }
@@ -366,6 +368,15 @@ void bind_graph(nb::module_& module) {
                   "(), dilation: collections.abc.Sequence[int] = ()) -> int"),
           "The \"max\" or \"sum\" of each window of `taps` elements of x [n, c, ...], f32. What is "
           "beyond the ends counts for nothing.")
+      .def(
+          "scan",
+          [](Graph& g, const std::string& op, Value x, int axis) {
+            return g.scan(parse_op(op), x, axis);
+          },
+          "op"_a, "x"_a, "axis"_a,
+          "The \"sum\" or \"prod\" of the elements of x up to each one along `axis`: f32, f64, i32 "
+          "or "
+          "i64.")
       .def("concat", &Graph::concat, "operands"_a, "axis"_a,
            "The operands one behind the other along `axis`.")
       .def(

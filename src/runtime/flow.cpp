@@ -40,7 +40,8 @@ Flow::Flow(Graph source)
     const Step& at = fusion.steps[step];
     if (at.kind == StepKind::kView) {
       add(at.value, use(graph.node(at.value).operands[0], step), false);
-    } else if (at.kind == StepKind::kAttention || (is_tiled(at.kind) && at.index < 0)) {
+    } else if (at.kind == StepKind::kAttention || at.kind == StepKind::kScan ||
+               (is_tiled(at.kind) && at.index < 0)) {
       for (const Value operand : graph.node(at.value).operands) use(operand, step);
       add(at.value, -1, true);
     } else if (at.kind == StepKind::kConcat) {

@@ -39,6 +39,9 @@ Planner::Planner(const Flow& flow, std::span<const TensorView> inputs,
       case StepKind::kPool:
         pool(steps[step_]);
         break;
+      case StepKind::kScan:
+        scan(steps[step_].value);
+        break;
       case StepKind::kConcat:
         concat(flow.tensor_of(steps[step_].value));
         break;

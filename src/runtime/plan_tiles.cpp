@@ -1,11 +1,12 @@
-// What a Planner does with products, convolutions, pools and attention: they are made tile by tile, and a Kernel may finish
-// the tiles.
+// What a Planner does with products, convolutions, pools, attention and scans: they are made tile by tile, and a Kernel may
+// finish the tiles of the first three.
 #include <algorithm>
 #include <iterator>
 #include <optional>
 
 #include "cpu/dispatch.h"
 #include "cpu/grouped.h"
+#include "cpu/scan.h"
 #include "fuse/epilogue.h"
 #include "graph/windows.h"
 #include "runtime/attention_plan.h"
@@ -144,6 +145,28 @@ void Planner::attention(Value value) {
   add_tiled(std::move(tiled), -1, reads, {&made.place, 1}, {}, moved);
   if (made.place.kind != result.place.kind || made.place.index != result.place.index)
     copy(Type::f32, made, result);
+}
+
+void Planner::scan(Value value) {
+  const Node& node = graph().node(value);
+  const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
+  if (result.layout.elements() == 0) return;
+  const std::vector<PlacedTensor> operands = operands_of(node);
+  const Layout& from = operands[0].layout;
+  cpu::ScanShape shape;
+  for (int k = 0; k < result.layout.rank; ++k) {
+    const std::int64_t size = result.layout.sizes[k];
+    cpu::ScanAxis axis{size, size == 1 ? 0 : from.strides[k], result.layout.strides[k]};
+    if (k == node.axes[0]) {
+      shape.along = axis;
+    } else if (size != 1) {
+      shape.lines.push_back(axis);
+    }
+  }
+  std::int64_t moved = bytes_of(result.layout, node.type);
+  const std::vector<Place> reads = places_of(value, operands, moved);
+  auto tiled = std::make_unique<cpu::Scan>(node.op, node.type, std::move(shape));
+  add_tiled(std::move(tiled), -1, reads, {&result.place, 1}, {}, moved);
 }
 
 std::vector<PlacedTensor> Planner::operands_of(const Node& node) {

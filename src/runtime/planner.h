@@ -80,6 +80,7 @@ class Planner {
   template <class Plan>
   void tiles(const Step& step, Plan& plan, std::span<const PlacedTensor> operands);
   void attention(Value value);
+  void scan(Value value);
   std::vector<PlacedTensor> operands_of(const Node& node);
   static std::vector<const Layout*> layouts_of(const std::vector<PlacedTensor>& operands);
   // Of a product's operands; their bytes are added to `moved`.

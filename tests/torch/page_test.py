@@ -17,7 +17,7 @@ class Block(torch.nn.Module):
 
     def forward(self, x):
         for _ in range(3):
-            x = self.norm(x + torch.nn.functional.gelu(torch.cumsum(x, 1)))
+            x = self.norm(x + torch.nn.functional.gelu(torch.logcumsumexp(x, 1)))
         return x
 
 

@@ -109,6 +109,9 @@ def of_executable(executable: _core.Executable, sizes: Mapping[str, int]) -> lis
         moved = _read(graph, memory, made, tiles.get(number), sizes)
         moved += sum(_elements(graph, value, sizes) * _item(graph, value) for value in made)
         launches.append(Launch("kernel", str(kernel["name"]), moved))
+    for scan in explained["scans"]:
+        moved = 2 * _elements(graph, scan["value"], sizes) * _item(graph, scan["value"])
+        launches.append(Launch("kernel", "scan", moved))
     for concat in concats:
         copied = [_elements(graph, value, sizes) for value in concat["copied"]]
         if copied:

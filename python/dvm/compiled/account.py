@@ -17,6 +17,7 @@ from dvm.flow.products import (
     launched,
     pools,
     products,
+    scans,
 )
 from dvm.flow.steps import Flow, Run
 from dvm.flow.wiring import Types, wiring
@@ -78,6 +79,7 @@ def account_of(
         "matmuls": list(_with_epilogues(products, runs, executables)),
         "convolutions": list(_with_epilogues(convolutions, runs, executables)),
         "pools": list(_with_epilogues(pools, runs, executables)),
+        "scans": [found for run in runs for found in scans(*executables[run])],
         "attentions": [found for run in runs for found in attentions(*executables[run])],
         "fallbacks": list(fallbacks),
         "updates": list(updates),

@@ -38,6 +38,11 @@ class Explanation(dict[str, Any]):
         return [pool for graph in self["graphs"] for pool in graph["pools"]]
 
     @property
+    def scans(self) -> list[dict[str, Any]]:
+        """The running sums and products of all graphs, with what matmuls have, `op` ("sum" or "prod") and `axis`."""
+        return [scan for graph in self["graphs"] for scan in graph["scans"]]
+
+    @property
     def attentions(self) -> list[dict[str, Any]]:
         """The attentions of all graphs, each with `operands` (queries, keys, values, and a mask if there is one),
         `type`, `shape`, `scale`, `causal`, `flops` and `bytes`."""
@@ -94,12 +99,12 @@ class Explanation(dict[str, Any]):
 
 
 def _lines_of_launches(graph: Mapping[str, Any]) -> Iterator[str]:
-    """Kernels, matrix products, convolutions, pools and attentions in the order in which they run."""
+    """Kernels, matrix products, convolutions, pools, scans and attentions in the order in which they run."""
     kernels = graph["kernels"]
     for node in graph["wiring"]["nodes"]:
         if node["kind"] == "matmul":
             yield f"matmul {matmul_line(graph['matmuls'][node['place']], kernels)}"
-        for kind in ("convolution", "pool"):
+        for kind in ("convolution", "pool", "scan"):
             if node["kind"] == kind:
                 yield f"{kind} {matmul_line(graph[f'{kind}s'][node['place']], kernels)}"
         if node["kind"] == "attention":

@@ -1,6 +1,6 @@
-"""The matrix products, convolutions, pools and attentions of a Graph, as explain() and profiles tell of them: what is
-multiplied, which kernel finishes the tiles, and what it costs as arithmetic on sizes. What tensors move is counted in
-traffic.py.
+"""The matrix products, convolutions, pools, scans and attentions of a Graph, as explain() and profiles tell of them:
+what is multiplied, which kernel finishes the tiles, and what it costs as arithmetic on sizes. What tensors move is
+counted in traffic.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dvm.flow.arithmetic import evaluate
 
 @dataclass(frozen=True)
 class Launched:
-    """A kernel, a product, convolution or pool, one of these and the kernel that finishes its tiles, or an attention,
-    with the tensors in memory that it reads and writes: mappings with `value`, `type` and `shape`."""
+    """A kernel, a product, convolution or pool, one of these and the kernel that finishes its tiles, a scan or an
+    attention, with the tensors in memory that it reads and writes: mappings with `value`, `type` and `shape`."""
 
-    kind: str  # "kernel", "matmul", "convolution", "pool" or "attention"
+    kind: str  # "kernel", "matmul", "convolution", "pool", "scan" or "attention"
     name: str
     place: int  # among those of its kind that the Executable explains
     kernel: int | None  # which it is, or which finishes it
@@ -32,7 +32,7 @@ def launched(explained: Mapping[str, Any]) -> Iterator[Launched]:
     kernels = explained["kernels"]
     places = {
         (kind, found["value"]): place
-        for kind in ("matmul", "convolution", "pool", "attention")
+        for kind in ("matmul", "convolution", "pool", "scan", "attention")
         for place, found in enumerate(explained[f"{kind}s"])
     }
     for kind, which in explained["steps"]:
@@ -72,6 +72,11 @@ def pools(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, An
         _tiled(graph, pool, traffic.count([*pool["shape"], *pool["taps"]], 1))
         for pool in explained["pools"]
     ]
+
+
+def scans(graph: _core.Graph, explained: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The `scans` that an Executable explains, with what products() adds: one flop for each element."""
+    return [_tiled(graph, scan, traffic.count(scan["shape"], 1)) for scan in explained["scans"]]
 
 
 def finished_tiles(explained: Mapping[str, Any]) -> dict[int, int]:
@@ -137,16 +142,17 @@ def _name(graph: _core.Graph, value: int) -> str:
 def flops_of_launches(
     executable: _core.Executable, arguments: Sequence[Sequence[int] | float]
 ) -> dict[tuple[str, int], list[int]]:
-    """What the products, convolutions, pools and attentions of a call take, in their order, by the name and number with
-    which a profile tells of their launches. `arguments` are the shapes of its inputs and the values of its scalars.
-    Nothing where sizes are not known. Another version than the one that explain() tells of may have run, whose launches
-    then have other names and numbers.
+    """What the products, convolutions, pools, scans and attentions of a call take, in their order, by the name and
+    number with which a profile tells of their launches. `arguments` are the shapes of its inputs and the values of its
+    scalars. Nothing where sizes are not known. Another version than the one that explain() tells of may have run, whose
+    launches then have other names and numbers.
     """
     graph, explained = executable.graph, executable.explain()
     told = {
         "matmul": products(graph, explained),
         "convolution": convolutions(graph, explained),
         "pool": pools(graph, explained),
+        "scan": scans(graph, explained),
         "attention": attentions(graph, explained),
     }
     sizes = _sizes(graph, arguments)

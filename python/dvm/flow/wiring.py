@@ -35,10 +35,11 @@ def wiring(
     fallbacks: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """`nodes`, in the order in which they run, each with its `kind` ("input", "kernel", "matmul", "convolution",
-    "pool", "attention", "torch" or "output"), `name`, the `weights` that it reads and the tensors that it `makes`; and
-    `edges` `from` one `to` another, each with `tensor`, `type` and `shape`. What the core runs has its place among
-    those of its kind in `place`, and in `kernel` that of the kernel which it is or which finishes its tiles, if any;
-    one of torch's may have its place among `fallbacks`, which list the variables that they set, in `fallback`.
+    "pool", "scan", "attention", "torch" or "output"), `name`, the `weights` that it reads and the tensors that it
+    `makes`; and `edges` `from` one `to` another, each with `tensor`, `type` and `shape`. What the core runs has its
+    place among those of its kind in `place`, and in `kernel` that of the kernel which it is or which finishes its
+    tiles, if any; one of torch's may have its place among `fallbacks`, which list the variables that they set, in
+    `fallback`.
 
     `executables` are for each of the Flow's Graphs it and what its Executable explains.
     """
@@ -65,7 +66,9 @@ class _Wiring:
         self.edges: list[dict[str, Any]] = []
         self.sources: dict[str, Source] = {}  # by variable
         # Of the Runs so far.
-        self.before = {"kernel": 0, "matmul": 0, "convolution": 0, "pool": 0, "attention": 0}
+        self.before = dict.fromkeys(
+            ("kernel", "matmul", "convolution", "pool", "scan", "attention"), 0
+        )
         self.given: dict[
             str, Source
         ] = {}  # arguments and constants that are changed, as they are by now

@@ -146,7 +146,7 @@ class _Drawing:
                 return self._kernel_title(node["kernel"])
             case "matmul":
                 return f"matmul {self.words.product(self.graph['matmuls'][node['place']])}"
-            case "convolution" | "pool" as kind:
+            case "convolution" | "pool" | "scan" as kind:
                 return f"{kind} {self.words.product(self.graph[f'{kind}s'][node['place']])}"
             case "attention":
                 return f"attention {self.words.shape(self.graph['attentions'][node['place']]['shape'])}"
@@ -227,7 +227,7 @@ class _Drawing:
         node = self.nodes[at]
         kernel = None if node.get("kernel") is None else self.graph["kernels"][node["kernel"]]
         product = None
-        if node["kind"] in ("matmul", "convolution", "pool", "attention"):
+        if node["kind"] in ("matmul", "convolution", "pool", "scan", "attention"):
             product = self.graph[f"{node['kind']}s"][node["place"]]
         lines = []
         if product is not None:

@@ -52,6 +52,7 @@ def _totals(explanation: Mapping[str, Any]) -> str:
         ("matrix products", sum(len(graph["matmuls"]) for graph in graphs)),
         ("convolutions", sum(len(graph["convolutions"]) for graph in graphs)),
         ("pools", sum(len(graph["pools"]) for graph in graphs)),
+        ("scans", sum(len(graph["scans"]) for graph in graphs)),
         ("attentions", sum(len(graph["attentions"]) for graph in graphs)),
         ("operations left in torch", calls),
     ]

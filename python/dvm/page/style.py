@@ -54,7 +54,7 @@ svg .title { font-weight: 600; } svg .small { fill: var(--soft); } svg .op { tex
 svg .label { fill: var(--soft); paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round;
   pointer-events: none; }
 svg .box { stroke-width: 1.3; fill: var(--card); stroke: var(--line); } svg .chip { fill: var(--card); stroke: none; }
-svg .kernel .box, svg .matmul .box, svg .convolution .box, svg .pool .box,
+svg .kernel .box, svg .matmul .box, svg .convolution .box, svg .pool .box, svg .scan .box,
 svg .attention .box { fill: var(--paper); stroke: var(--ink); }
 svg .repeated .box { fill: hsl(var(--hue) var(--strength) var(--fill-light));
   stroke: hsl(var(--hue) var(--strength) var(--rule-light)); }

@@ -27,6 +27,7 @@ def tables(graph: Mapping[str, Any], number: int) -> str:
             _products(graph, number, words, "Matrix products", "matmuls"),
             _products(graph, number, words, "Convolutions", "convolutions"),
             _products(graph, number, words, "Pools", "pools"),
+            _products(graph, number, words, "Scans", "scans"),
             _attentions(graph, words),
             stages(graph),
             versions(graph, words),

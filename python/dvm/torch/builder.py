@@ -98,6 +98,7 @@ _AT_HAND = frozenset(
         "attention",
         "convolve",
         "pool",
+        "scan",
     )
 )
 
@@ -332,6 +333,11 @@ class Builder:
         self.reductions += 1
         arguments = (name, tuple(taps), moves.stride, moves.padding, moves.dilation)
         return self._record("pool", (x.id,), arguments)
+
+    def scan(self, name: str, x: Value, axis: int) -> Value:
+        """The "sum" or "prod" of the elements up to each one along `axis`, see Graph.scan."""
+        self.reductions += 1
+        return self._record("scan", (x.id,), (name, axis))
 
     def attention(
         self,

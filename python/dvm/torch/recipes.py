@@ -51,6 +51,8 @@ def make(graph: Any, method: str, operands: Sequence[int], arguments: tuple[Any,
         return int(graph.attention(*operands, **asdict(scoring), order=order))
     if method == "pool":
         return int(graph.pool(arguments[0], operands[0], *arguments[1:]))
+    if method == "scan":
+        return int(graph.scan(arguments[0], operands[0], arguments[1]))
     if method == "concat":
         return int(graph.concat(list(operands), arguments[0]))
     return int(getattr(graph, method)(*operands, *arguments))

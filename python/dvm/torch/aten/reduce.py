@@ -117,6 +117,17 @@ def product(
     return b.reduce("prod", value, axes_of(value, dim), keepdim)
 
 
+def _running(name: str, instruction: str) -> None:
+    @lowers(COMPUTED, *overloads(name, "default"))
+    def build(b: Builder, node: fx.Node, x: fx.Node, dim: int, **_: Any) -> Value:
+        value = b.cast(b.value(x), _sum_type(node))
+        return value if value.rank == 0 else b.scan(instruction, value, dim % value.rank)
+
+
+_running("cumsum", "sum")
+_running("cumprod", "prod")
+
+
 @lowers(COMPUTED, aten.mean.default, aten.mean.dim)
 def mean(
     b: Builder, node: fx.Node, x: fx.Node, dim: Axes = None, keepdim: bool = False, **_: Any
