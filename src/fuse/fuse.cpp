@@ -5,6 +5,8 @@
 
 #include "fuse/epilogue.h"
 #include "fuse/lower.h"
+#include "fuse/repeat.h"
+#include "fuse/stitch.h"
 
 namespace dvm {
 namespace {
@@ -65,11 +67,14 @@ const char* name(StepKind kind) {
   return kNames[static_cast<int>(kind)];
 }
 
-Fusion fuse(const Graph& graph) {
-  const Grouping grouping(graph);
+Fusion fuse(Graph& graph) {
+  graph = stitch(std::move(graph));
+  const Repetition repeated = repeat_cheap_values(graph);
+  const Grouping grouping(graph, repeated.copies);
   Fusion fusion;
   Ordering(graph, grouping, fusion).run();
   fusion.notes = grouping.notes();
+  fusion.notes.insert(fusion.notes.end(), repeated.notes.begin(), repeated.notes.end());
   fusion.guards = grouping.guards();
   attach_epilogues(graph, grouping, fusion);
   return fusion;

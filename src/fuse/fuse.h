@@ -41,6 +41,7 @@ struct Fusion {
   std::vector<Guard> guards;       // what, were it known, would let more of them be fused
 };
 
-Fusion fuse(const Graph& graph);
+/// Reshapes are stitched first, and cheap values repeated where that costs less: `graph` is then what the Kernels are of.
+Fusion fuse(Graph& graph);
 
 }  // namespace dvm

@@ -3,6 +3,7 @@
 // between them, and all that others need from them can be stored from the common loops.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,9 +27,14 @@ struct Guard {
   bool operator==(const Guard&) const = default;
 };
 
+/// Whether an operation is cheap enough to be done more than once, and of how many a value may then be made.
+bool is_cheap(const Node& node);
+inline constexpr int kMaxCheapOps = 6;
+
 class Grouping {
  public:
-  explicit Grouping(const Graph& graph);
+  /// `copies` are values that join who reads them and not what they read.
+  explicit Grouping(const Graph& graph, std::set<Value> copies = {});
 
   static constexpr int kNone = -1;
   /// The group of a value, or kNone for tensors that exist (inputs, joined tensors, opaque views) and leaves.
@@ -84,6 +90,7 @@ class Grouping {
   void refuse(int a, int b, Value at, const char* why);
 
   const Graph& graph_;
+  std::set<Value> copies_;
   std::vector<int> group_;
   std::vector<Group> groups_;
   std::vector<AxisMap> axes_;          // per node

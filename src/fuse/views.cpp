@@ -3,6 +3,17 @@
 #include <algorithm>
 
 namespace dvm {
+
+std::uint32_t mask_of(const AxisMap& axes) {
+  std::uint32_t mask = 0;
+  for (const int axis : axes) mask |= axis < 0 ? 0u : 1u << axis;
+  return mask;
+}
+
+bool picks_from(const Node& node, std::size_t operand) {
+  return node.kind == NodeKind::kGather && operand == 0;
+}
+
 std::vector<int> proper_dims(const Graph& graph, Value value) {
   const std::vector<Dim>& shape = graph.node(value).shape;
   std::vector<int> proper;

@@ -2,6 +2,8 @@
 // size 1 is no operation at all: it renames axes. Any other reshape is *opaque* and bounds a Kernel.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "graph/graph.h"
@@ -13,6 +15,10 @@ namespace dvm {
 using AxisMap = std::vector<int>;
 inline constexpr int kPicked = -2;
 
+/// One bit for each axis that some dimension runs along.
+std::uint32_t mask_of(const AxisMap& axes);
+/// Whether a node reads the operand in an order that only the data know.
+bool picks_from(const Node& node, std::size_t operand);
 /// Whether a Kernel computes a node: no view, no leaf, no memory.
 bool computes(const Node& node);
 bool is_view(const Node& node);

@@ -34,6 +34,14 @@ Value Graph::add(Node node) {
   return static_cast<Value>(nodes_.size()) - 1;
 }
 
+Value Graph::copy(Node node) {
+  const NodeKind kind = node.kind;
+  const Value value = add(std::move(node));
+  if (kind == NodeKind::kInput) inputs_.push_back(value);
+  if (kind == NodeKind::kScalar) scalars_.push_back(value);
+  return value;
+}
+
 void Graph::require(Value value, const char* where) const {
   if (value < 0 || value >= static_cast<Value>(nodes_.size())) {
     fail(where, "value %" + std::to_string(value) + " is not in this graph of " +

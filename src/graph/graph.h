@@ -141,6 +141,8 @@ class Graph {
   Value scan(Op op, Value x, int axis);
   /// The operands one behind the other along `axis`; all other axes are equal.
   Value concat(std::vector<Value> operands, int axis);
+  /// A node of another Graph over the same dimensions, whose operands have the numbers that they have here.
+  Value copy(Node node);
   void output(Value value, MemoryOrder order = {});
   /// States what the caller knows of dimensions; a call whose sizes break it is refused. Throws when it contradicts
   /// what is known already.

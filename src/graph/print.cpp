@@ -2,6 +2,7 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "graph/text.h"
 #include "graph/windows.h"
@@ -129,19 +130,18 @@ std::string print(const Graph& graph) {
   std::string text = "graph " + graph.name() + " {\n";
   // Facts stand where they were stated, so that symbols are met in the same order.
   auto fact = graph.facts().stated().begin();
-  const auto facts_until = [&](std::size_t position) {
-    for (; fact != graph.facts().stated().end() && fact->position <= static_cast<int>(position);
-         ++fact) {
+  const auto facts_until = [&](int position) {
+    for (; fact != graph.facts().stated().end() && fact->position <= position; ++fact) {
       if (fact->given) text += "  fact " + dvm::text(graph.dims(), *fact) + "\n";
     }
   };
   for (std::size_t i = 0; i < graph.nodes().size(); ++i) {
-    facts_until(i);
+    facts_until(static_cast<int>(i));
     const Node& node = graph.nodes()[i];
     text += "  " + ref(static_cast<Value>(i)) + " = " + operation_text(graph, node) + " : " +
             type_text(graph, node) + "\n";
   }
-  facts_until(graph.nodes().size());
+  facts_until(std::numeric_limits<int>::max());
   for (const Check& check : graph.checks())
     text += "  check " + ref(check.condition) + " " + quoted(check.message) + "\n";
   text += "  return ";

@@ -10,7 +10,6 @@
 #include <stdexcept>
 
 #include "fuse/fuse.h"
-#include "fuse/stitch.h"
 #include "graph/text.h"
 #include "graph/windows.h"
 #include "python/convert.h"
@@ -180,7 +179,7 @@ Value add_pool(Graph& graph, const std::string& op, Value x, std::vector<int> ta
 }
 
 nb::dict fuse_object(const Graph& source) {
-  const Graph graph = stitch(source);
+  Graph graph = source;
   const Fusion fusion = fuse(graph);
   nb::list steps;
   for (const Step& step : fusion.steps) {

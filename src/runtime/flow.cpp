@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "fuse/stitch.h"
-
 namespace dvm {
 namespace {
 
@@ -16,7 +14,7 @@ Graph with_outputs(Graph graph) {
 }  // namespace
 
 Flow::Flow(Graph source)
-    : graph(stitch(with_outputs(std::move(source)))), fusion(fuse(graph)), binding(graph, fusion) {
+    : graph(with_outputs(std::move(source))), fusion(fuse(graph)), binding(graph, fusion) {
   tensor_of_value.assign(graph.nodes().size(), -1);
   scalar_of_value.assign(graph.nodes().size(), -1);
   std::vector<bool> made;  // by tensor: a Kernel's or a concat, whose memory is ours to choose

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "fuse/stitch.h"
+#include "fuse/fuse.h"
 
 namespace dvm {
 namespace {
@@ -45,7 +45,7 @@ const Flow& Versions::version(GuardMask mask) {
 
 std::size_t Versions::kernels(GuardMask mask) const {
   std::optional<Graph> graph = graph_where(mask);
-  return graph ? fuse(stitch(std::move(*graph))).kernels.size() : base().fusion.kernels.size();
+  return graph ? fuse(*graph).kernels.size() : base().fusion.kernels.size();
 }
 
 // The base with the guards in `mask` as facts; nothing if they contradict what is known.
