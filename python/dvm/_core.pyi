@@ -1,6 +1,6 @@
 """The compiled core of dvm: graphs, executables, programs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -76,11 +76,17 @@ class Graph:
 
     def __init__(self, name: str = 'graph') -> None: ...
 
-    def input(self, name: str, type: str, shape: Sequence[int | str], weight: bool = False) -> int:
+    def remake(self, value: int, operands: Sequence[int]) -> int:
+        """Does what made `value` to other operands."""
+
+    def copy(self, source: Graph, values: Sequence[int], places: Mapping[int, int], operands: Mapping[int, Sequence[int]]) -> list[int]:
         """
-        A tensor argument. A weight is the same tensor in most calls, and seldom changes: products may read a packed
-        copy of it, which is made anew when it does change.
+        Makes values of another Graph again in this one, operands first, and returns which they are here. `places` has
+        those that are here already, `operands` the operands of those that are to be made of others than there.
         """
+
+    def input(self, name: str, type: str, shape: Sequence[int | str]) -> int:
+        """A tensor argument."""
 
     def scalar(self, name: str, type: str) -> int:
         """
@@ -192,6 +198,13 @@ class Graph:
         `order` lists the axes as they lie in memory, outermost first; none means contiguous.
         """
 
+    def kind(self, value: int) -> str:
+        """
+        What made a value, as the method that did is called; a matmul_scaled is a matmul.
+        """
+
+    def operands(self, value: int) -> list[int]: ...
+
     def type(self, value: int) -> str: ...
 
     def shape(self, value: int) -> list[int | str]: ...
@@ -299,18 +312,6 @@ def set_plan_bytes(bytes: int | None) -> None:
     """
     Bounds the plans of all Executables together; beyond it the ones used longest ago go. None: what the environment
     variable DVM_PLAN_BYTES says, else 64 MiB. Raises ValueError for a negative number.
-    """
-
-def packed_stats() -> dict[str, int]:
-    """
-    The `weights` that are kept packed, their `bytes` and the bound, how often one was `packed`, and how often a call was
-    `refused` and read them as they lie.
-    """
-
-def set_packed_bytes(bytes: int | None) -> None:
-    """
-    Bounds the packed weights; calls that would need more read theirs as they lie. None: what the environment variable
-    DVM_PACKED_BYTES says, else a quarter of the memory. Raises ValueError for a negative number.
     """
 
 class KernelFunction:

@@ -1,14 +1,13 @@
 #include "fuse/stitch.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "fuse/parts.h"
 #include "fuse/views.h"
-#include "graph/windows.h"
+#include "graph/remake.h"
 #include "isa/program.h"
 
 namespace dvm {
@@ -162,31 +161,16 @@ class Rewriting {
         return made_.gather(beside(first, value, axis), beside(node.operands[1], value, axis),
                             place(value, axis));
       }
-      case NodeKind::kAttention: {
-        std::vector<Value> operands;
-        for (const Value operand : node.operands)
-          operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
-        const std::optional<Value> mask =
-            operands.size() == 4 ? std::optional(operands[3]) : std::nullopt;
-        return made_.attention(operands[0], operands[1], operands[2], mask, scoring(node),
-                               order_of(node));
-      }
-      case NodeKind::kMatmul: {
-        std::vector<Value> operands;
-        for (const Value operand : node.operands)
-          operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
-        if (operands.size() == 2) return made_.matmul(operands[0], operands[1]);
-        if (is_grouped(node)) return made_.matmul_grouped(operands[0], operands[1], operands[2]);
-        return made_.matmul_scaled(operands[0], operands[1], operands[2], bits_of(node));
-      }
+      case NodeKind::kAttention:
+      case NodeKind::kMatmul:
       case NodeKind::kConvolve:
-        return made_.convolve(reshaped(now_[first], graph_.node(first).shape),
-                              reshaped(now_[node.operands[1]], graph_.node(node.operands[1]).shape),
-                              windows(node));
       case NodeKind::kPool:
-        return made_.pool(node.op, reshaped(now_[first], graph_.node(first).shape), windows(node));
-      case NodeKind::kScan:
-        return made_.scan(node.op, reshaped(now_[first], graph_.node(first).shape), node.axes[0]);
+      case NodeKind::kScan: {
+        std::vector<Value> operands;
+        for (const Value operand : node.operands)
+          operands.push_back(reshaped(now_[operand], graph_.node(operand).shape));
+        return Remaking(graph_, made_).remake(value, operands);
+      }
       case NodeKind::kConcat: {
         std::vector<Value> operands;
         for (const Value operand : node.operands)

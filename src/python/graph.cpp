@@ -15,6 +15,7 @@
 #include "python/convert.h"
 #include "python/facts.h"
 #include "python/module.h"
+#include "python/remake.h"
 
 namespace dvm::python {
 namespace {
@@ -203,11 +204,13 @@ nb::dict fuse_object(const Graph& source) {
 }  // namespace
 
 void bind_graph(nb::module_& module) {
-  nb::class_<Graph>(module, "Graph",
-                    "Tensor operations in SSA form. Values are ints; a dimension is an int or an "
-                    "expression over\n"
-                    "symbols: \"n\", \"(n*12)\", \"((n+1)//2)\".")
-      .def(nb::init<std::string>(), "name"_a = "graph")
+  nb::class_<Graph> graph(
+      module, "Graph",
+      "Tensor operations in SSA form. Values are ints; a dimension is an int or an "
+      "expression over\n"
+      "symbols: \"n\", \"(n*12)\", \"((n+1)//2)\".");
+  bind_remaking(graph);
+  graph.def(nb::init<std::string>(), "name"_a = "graph")
       .def(
           "input",
           [](Graph& g, std::string name, const std::string& type, nb::handle shape, bool weight) {
@@ -385,6 +388,13 @@ void bind_graph(nb::module_& module) {
           nb::sig(
               "def output(self, value: int, order: collections.abc.Sequence[int] = ()) -> None"),
           "`order` lists the axes as they lie in memory, outermost first; none means contiguous.")
+      .def(
+          "kind", [](const Graph& g, Value value) { return kind_name(node_of(g, value).kind); },
+          "value"_a,
+          "What made a value, as the method that did is called; a matmul_scaled is a matmul.")
+      .def(
+          "operands", [](const Graph& g, Value value) { return node_of(g, value).operands; },
+          "value"_a)
       .def(
           "type",
           [](const Graph& g, Value value) { return text(info(node_of(g, value).type).text); },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,20 +151,19 @@ class Flow:
         )
 
 
-def names_in(argument: Argument) -> Iterator[str]:
-    """The variables that an argument reads."""
+def names_in(argument: Argument) -> list[str]:
+    """The variables that an argument reads, in their order."""
     if isinstance(argument, Name):
-        yield argument.text
-    elif isinstance(argument, Expression):
-        yield from parse(argument.text).names
-    elif isinstance(argument, list | tuple):
-        for item in argument:
-            yield from names_in(item)
+        return [argument.text]
+    if isinstance(argument, Expression):
+        return list(parse(argument.text).names)
+    if isinstance(argument, slice):
+        argument = (argument.start, argument.stop, argument.step)
     elif isinstance(argument, dict):
-        for item in argument.values():
-            yield from names_in(item)
-    elif isinstance(argument, slice):
-        yield from names_in((argument.start, argument.stop, argument.step))
+        argument = list(argument.values())
+    if isinstance(argument, list | tuple):
+        return [name for item in argument for name in names_in(item)]
+    return []
 
 
 def reads(step: Step) -> set[str]:
@@ -220,20 +218,14 @@ def is_optional(step: Step) -> bool:
 
 def tidy(flow: Flow, tensors: set[str]) -> None:
     """Leaves out steps whose results nothing reads, and frees each of `tensors` after its last use."""
-    needed: list[Step] = []
-    read = set(names_in(flow.returns))
+    steps: list[Step] = []  # the last one first
+    read = {*flow.constants, *names_in(flow.returns)}  # further down
     for step in reversed(flow.steps):
-        if not is_optional(step) or read.intersection(writes(step)):
-            needed.append(step)
-            read |= reads(step)
-    needed.reverse()
-    last = {name: number for number, step in enumerate(needed) for name in reads(step)}
-    kept = {*names_in(flow.returns), *flow.constants}
-    dying: dict[int, list[str]] = {}
-    for name in sorted(last.keys() & tensors - kept):
-        dying.setdefault(last[name], []).append(name)
-    flow.steps = []
-    for number, step in enumerate(needed):
-        flow.steps.append(step)
-        if number in dying:
-            flow.steps.append(Free(dying[number]))
+        if is_optional(step) and read.isdisjoint(writes(step)):
+            continue
+        mine = reads(step)
+        dying = sorted(mine & tensors - read)
+        steps += [Free(dying), step] if dying else [step]
+        read |= mine
+    steps.reverse()
+    flow.steps = steps

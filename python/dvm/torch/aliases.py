@@ -12,7 +12,7 @@ from torch import fx
 
 from dvm.torch.aten import COMPUTED, COPIES, CREATED
 from dvm.torch.operations import operation
-from dvm.torch.symbols import equal_strides, expression
+from dvm.torch.symbols import equal_strides, expression, same_size
 
 aten = torch.ops.aten
 
@@ -153,7 +153,7 @@ def lies_as(node: fx.Node, other: fx.Node) -> bool:
     if a.dtype != b.dtype or a.device != b.device or a.dim() != b.dim():
         return False
     return all(
-        _equal(size, other) and (equal_strides(stride, step) or _equal(size, 1))
+        same_size(size, other) and (equal_strides(stride, step) or same_size(size, 1))
         for size, other, stride, step in zip(a.shape, b.shape, a.stride(), b.stride(), strict=True)
     )
 
@@ -199,7 +199,3 @@ def _reads_shape(node: fx.Node) -> bool:
 def _begin(node: fx.Node) -> sympy.Expr:
     value = node.meta["val"]
     return expression(value.storage_offset()) if isinstance(value, torch.Tensor) else sympy.nan
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(expression(a) == expression(b))

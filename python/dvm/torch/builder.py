@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from torch import fx
 
 from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
-from dvm.torch.recipes import Moves, Recipe, Scoring, make
+from dvm.torch.moves import Moves, Scoring
 from dvm.torch.symbols import IntLike, Size, Symbols, expression
 
 Number = bool | int | float
 
 MAX_RANK = 8
+
+_STRIDED = torch.strided
 
 _PRODUCTS = frozenset(_core.products())
 
@@ -48,6 +51,16 @@ class Value:
     @property
     def rank(self) -> int:
         return len(self.shape)
+
+    @property
+    def kind(self) -> str:
+        """What made it, see Graph.kind."""
+        return self.builder.graph.kind(self.id)
+
+    @property
+    def operands(self) -> list[Value]:
+        """What it was made of."""
+        return [Value(self.builder, operand) for operand in self.builder.graph.operands(self.id)]
 
     def __add__(self, other: Value | Number) -> Value:
         return self.builder.op("add", self, other)
@@ -93,8 +106,6 @@ _AT_HAND = frozenset(
         "size",
         "iota",
         "matmul",
-        "matmul_scaled",
-        "matmul_grouped",
         "attention",
         "convolve",
         "pool",
@@ -104,13 +115,14 @@ _AT_HAND = frozenset(
 
 
 class Builder:
-    """One Graph for a whole FX graph, with a record of how each value was made."""
+    """One Graph for a whole FX graph, with a note of what it does not know of its values."""
 
     def __init__(self, numerics: str) -> None:
         self.graph = _core.Graph("torch")
         self.symbols = Symbols()
         self.numerics = numerics
-        self.recipes: dict[int, Recipe] = {}
+        self.sizes: dict[int, Sequence[Size]] = {}  # that the making of a value states
+        self.joins: set[int] = set()  # values of which an axis is the sum of others
         self.values: dict[fx.Node, Value | tuple[Value, ...]] = {}
         self.scalars: dict[int, fx.Node] = {}  # what computes each of the Graph's scalars
         self.inputs: dict[int, fx.Node] = {}  # what brings each of the Graph's inputs
@@ -156,7 +168,7 @@ class Builder:
             if known is node:
                 return Value(self, id)
         type = "i64" if isinstance(node.meta["val"], torch.SymInt) else "f64"  # noqa: A001
-        scalar = self._record("scalar", (), (f"{node.name}_value", type))
+        scalar = Value(self, self.graph.scalar(f"{node.name}_value", type))
         self.scalars[scalar.id] = node
         return scalar
 
@@ -202,9 +214,14 @@ class Builder:
 
     def op(self, name: str, *operands: Value | Number) -> Value:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
-        type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
-        values = [v if isinstance(v, Value) else self.constant(v, type) for v in operands]
-        return self._record("elementwise", tuple(v.id for v in values), (name,))
+        values = []
+        for operand in operands:
+            if not isinstance(operand, Value):
+                type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
+                values.append(self.constant(operand, type).id)
+            else:
+                values.append(operand.id)
+        return Value(self, self.graph.elementwise(name, values))
 
     def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
         """`a` where the boolean `condition` holds, else `b`. One of the two is a Value."""
@@ -223,12 +240,13 @@ class Builder:
         key = (number.__class__, repr(number), type)
         known = self._constants.get(key)
         if known is None:
-            known = self._constants[key] = self._record("constant", (), (number, type))
+            known = self._constants[key] = Value(self, self.graph.constant(number, type))
         return known
 
     def size(self, size: int | torch.SymInt) -> Value:
         """A size as an i64 number."""
-        return self._record("size", (), (self.symbols.size(size), "i64"))
+        known = self.symbols.size(size)
+        return self._made(self.graph.size(known, "i64"), [known])
 
     def count(self, sizes: Sequence[int | torch.SymInt], type: str) -> Value:  # noqa: A002
         """The product of sizes as a number: a constant when torch knows all of them."""
@@ -245,16 +263,21 @@ class Builder:
         return self.cast(product if known == 1 else product * known, type)
 
     def iota(self, shape: Sequence[int | torch.SymInt], axis: int) -> Value:
-        return self._record("iota", (), (self.symbols.shape(shape), axis))
+        known = self.symbols.shape(shape)
+        return self._made(self.graph.iota(known, axis), known)
 
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
-        if value.type == type:
+        if self.graph.type(value.id) == type:
             return value
-        return self._record("cast", (value.id,), (type,))
+        return Value(self, self.graph.cast(value.id, type))
 
     def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
-        """A tensor in the type it is computed with."""
-        return self.operands(node, to_float=to_float)[0]
+        """A tensor in the type it is computed with; see operands."""
+        value = self.value(node)
+        type = COMPUTE[value.type]  # noqa: A001
+        if to_float and type not in FLOATS:
+            type = self.common_type(node, to_float=True)  # noqa: A001
+        return self.cast(value, type)
 
     def reduce(self, name: str, value: Value, axes: Sequence[int], keepdims: bool = True) -> Value:
         """A reduction over some axes; the one element of a tensor without axes is reduced too."""
@@ -263,16 +286,15 @@ class Builder:
         assert axes, "a reduction over no axes"
         self.reductions += 1
         axes = sorted(axis % value.rank for axis in axes)
-        shape = value.shape
-        reduced = self._record("reduce", (value.id,), (name, list(axes)))
+        reduced = Value(self, self.graph.reduce(name, value.id, axes))
         if keepdims:
             return reduced
-        kept = [size for axis, size in enumerate(shape) if axis not in axes]
+        kept = [size for axis, size in enumerate(value.shape) if axis not in axes]
         return self.reshape(reduced, kept)
 
     def gather(self, value: Value, index: Value, axis: int) -> Value:
         """Elements of a tensor along `axis`, see Graph.gather. What is computed is picked from by aten.index.pick."""
-        return self._record("gather", (value.id, index.id), (axis,))
+        return Value(self, self.graph.gather(value.id, index.id, axis))
 
     def matmul(self, a: Value, b: Value) -> Value:
         """The matrix product of the last two axes of each, those before broadcast. What was only converted is
@@ -280,27 +302,28 @@ class Builder:
         each."""
         self.reductions += 1
         a, b = self._as_stored(a, b)
-        recipe = self.recipes[a.id]
-        if recipe.method == "reshape" and a.rank == b.rank == 2:
-            whole = Value(self, recipe.operands[0])
+        if a.kind == "reshape" and a.rank == b.rank == 2:
+            (whole,) = a.operands
             if whole.rank > 2 and whole.shape[-1] == a.shape[-1]:
-                made = self._record("matmul", (whole.id, b.id), ())
+                made = Value(self, self.graph.matmul(whole.id, b.id))
                 return self.reshape(made, [a.shape[0], b.shape[1]])
-        return self._record("matmul", (a.id, b.id), ())
+        return Value(self, self.graph.matmul(a.id, b.id))
 
     def matmul_scaled(self, a: Value, b: Value, scales: Value, bits: int) -> Value:
         """A product with weights of few bits, see Graph.matmul_scaled."""
         self.reductions += 1
-        return self._record("matmul_scaled", (a.id, b.id, scales.id), (bits,))
+        return Value(self, self.graph.matmul_scaled(a.id, b.id, scales.id, bits))
 
     def matmul_grouped(self, a: Value, b: Value, ends: Value) -> Value:
         """The products of groups of rows, see Graph.matmul_grouped."""
         self.reductions += 1
         a, b = self._as_stored(a, b)
-        return self._record("matmul_grouped", (a.id, b.id, ends.id), ())
+        return Value(self, self.graph.matmul_grouped(a.id, b.id, ends.id))
 
     def _as_stored(self, a: Value, b: Value) -> tuple[Value, Value]:
         before_a, before_b = self._before_cast(a), self._before_cast(b)
+        if before_a is a and before_b is b:
+            return a, b
         for pair in ((before_a, before_b), (a, before_b), (before_a, b)):
             if (pair[0].type, pair[1].type, a.type) in _PRODUCTS:
                 return pair
@@ -308,36 +331,39 @@ class Builder:
 
     def _before_cast(self, value: Value) -> Value:
         """What a conversion to a wider type was made of, in the shape of its result."""
-        recipe = self.recipes[value.id]
-        if recipe.method in ("permute", "reshape"):
-            viewed = Value(self, recipe.operands[0])
+        kind = value.kind
+        if kind in ("permute", "reshape"):
+            (viewed,) = value.operands
             before = self._before_cast(viewed)
-            if before.id == viewed.id:
-                return value
-            return self._record(recipe.method, (before.id,), recipe.arguments)
-        if recipe.method != "cast" or self.times.get(value.id, self.now) < self.now:
+            return value if before is viewed else self.remake(value, before)
+        if kind != "cast" or self.times.get(value.id, self.now) < self.now:
             return value
-        before = Value(self, recipe.operands[0])
+        (before,) = value.operands
         return before if (before.type, value.type) in _EXACT else value
+
+    def remake(self, value: Value, *operands: Value) -> Value:
+        """What made a value, done to other operands."""
+        made = self.graph.remake(value.id, [operand.id for operand in operands])
+        return self._made(made, self.sizes.get(value.id))
 
     def convolve(
         self, x: Value, weight: Value, moves: Moves, groups: int = 1, transposed: bool = False
     ) -> Value:
         """The convolution of x [n, c, ...] with a weight [o, c / groups, ...], see Graph.convolve."""
         self.reductions += 1
-        arguments = (moves.stride, moves.padding, moves.dilation, groups, transposed)
-        return self._record("convolve", (x.id, weight.id), arguments)
+        windows = (moves.stride, moves.padding, moves.dilation)
+        return Value(self, self.graph.convolve(x.id, weight.id, *windows, groups, transposed))
 
     def pool(self, name: str, x: Value, taps: Sequence[int], moves: Moves) -> Value:
         """The "max" or "sum" of each window of x [n, c, ...], see Graph.pool."""
         self.reductions += 1
-        arguments = (name, tuple(taps), moves.stride, moves.padding, moves.dilation)
-        return self._record("pool", (x.id,), arguments)
+        windows = (moves.stride, moves.padding, moves.dilation)
+        return Value(self, self.graph.pool(name, x.id, taps, *windows))
 
     def scan(self, name: str, x: Value, axis: int) -> Value:
         """The "sum" or "prod" of the elements up to each one along `axis`, see Graph.scan."""
         self.reductions += 1
-        return self._record("scan", (x.id,), (name, axis))
+        return Value(self, self.graph.scan(name, x.id, axis))
 
     def attention(
         self,
@@ -348,14 +374,14 @@ class Builder:
     ) -> Value:
         """softmax(scale * q k^T + mask) v of queries, keys and values; `order` is that of its axes in memory."""
         self.reductions += 1
-        given = [*operands, *([] if mask is None else [mask])]
-        return self._record(
-            "attention", tuple(value.id for value in given), (scoring, tuple(order))
-        )
+        given = [value.id for value in (operands if mask is None else [*operands, mask])]
+        return Value(self, self.graph.attention(*given, **asdict(scoring), order=order))
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Values of one type, one behind the other. Each is made where it lies in the result."""
-        return self._record("concat", tuple(value.id for value in values), (axis,))
+        joined = Value(self, self.graph.concat([value.id for value in values], axis))
+        self.joins.add(joined.id)
+        return joined
 
     def require(self, node: fx.Node, holds: Value, message: str) -> None:
         """States that all of `holds`, bools, must hold when `node` is run. Else IndexError tells the message."""
@@ -365,12 +391,12 @@ class Builder:
         shape = list(shape)
         if value.shape == shape:
             return value
-        recipe = self.recipes[value.id]
-        if recipe.method == "reshape" and self.graph.shape(recipe.operands[0]) == shape:
-            return Value(self, recipe.operands[0])
-        if recipe.method == "expand" and not self.graph.shape(recipe.operands[0]):
-            return self.expand(Value(self, recipe.operands[0]), shape)  # one number everywhere
-        return self._record("reshape", (value.id,), (shape,))
+        kind = value.kind
+        if kind == "reshape" and value.operands[0].shape == shape:
+            return value.operands[0]
+        if kind == "expand" and not value.operands[0].shape:
+            return self.expand(value.operands[0], shape)  # one number everywhere
+        return self._made(self.graph.reshape(value.id, shape), shape)
 
     def slice(
         self, value: Value, axis: int, start: IntLike, length: IntLike, step: int = 1
@@ -380,7 +406,7 @@ class Builder:
         begin, count = self.symbols.size(start), self.symbols.size(length)
         if (begin, step) == (0, 1) and self.same([value.shape[axis]], [count]):
             return value
-        return self._record("slice", (value.id,), (axis, begin, count, step))
+        return self._made(self.graph.slice(value.id, axis, begin, count, step), [begin, count])
 
     def same(self, first: Sequence[Size], second: Sequence[Size]) -> bool:
         """Whether the Graph knows the sizes to be equal, be it that operations between tensors made them so."""
@@ -394,78 +420,78 @@ class Builder:
 
     def is_tensor(self, value: Value) -> bool:
         """Whether the value comes to the present segment as a tensor: from outside or from a segment before."""
-        return (
-            self.recipes[value.id].method == "input"
-            or self.times.get(value.id, self.now) < self.now
-        )
+        return value.kind == "input" or self.times.get(value.id, self.now) < self.now
 
     def cost(self, value: Value, most: int) -> int | None:
         """How many instructions per element make a value from tensors; None if they are more than `most`, or not
         all of them elementwise."""
-        pending, count = [value.id], 0
+        pending, count = [value], 0
         while pending:
-            current = Value(self, pending.pop())
-            recipe = self.recipes[current.id]
-            if self.is_tensor(current) or recipe.method in _AT_HAND:
+            current = pending.pop()
+            kind = current.kind
+            if self.is_tensor(current) or kind in _AT_HAND:
                 continue
-            if recipe.method in ("reduce", "gather", "concat"):
+            if kind in ("reduce", "gather", "concat"):
                 return None
-            count += recipe.method in ("elementwise", "cast")
+            count += kind in ("elementwise", "cast")
             if count > most:
                 return None
-            pending.extend(recipe.operands)
+            pending.extend(current.operands)
         return count
 
     def looked_at(self, value: Value) -> Value:
         """The value that has the same elements, each at least once, and that views of made this one."""
-        while self.recipes[value.id].method in ("expand", "reshape", "permute"):
-            value = Value(self, self.recipes[value.id].operands[0])
+        while value.kind in ("expand", "reshape", "permute"):
+            (value,) = value.operands
         return value
 
     def expand(self, value: Value, shape: Sequence[Size]) -> Value:
         shape = list(shape)
         if value.shape == shape:
             return value
-        return self._record("expand", (value.id,), (shape,))
+        return self._made(self.graph.expand(value.id, shape), shape)
 
     def permute(self, value: Value, axes: Sequence[int]) -> Value:
-        axes = [axis % value.rank for axis in axes]
-        if axes == list(range(value.rank)):
+        rank = value.rank
+        axes = [axis % rank for axis in axes]
+        if axes == list(range(rank)):
             return value
-        return self._record("permute", (value.id,), (axes,))
+        return Value(self, self.graph.permute(value.id, axes))
 
     def input(self, node: fx.Node) -> Value:
         """A tensor that comes from outside the Graph. Raises Declined when the core has no such tensor."""
         tensor = node.meta["val"]
-        self.check(tensor)
-        shape = self.symbols.shape_of(tensor)
-        if any(isinstance(size, str) for size in shape):
+        type, shape = self.described(tensor)  # noqa: A001
+        if str in map(builtins.type, shape):
             for size in tensor.shape:
                 self._dims.update(str(symbol) for symbol in expression(size).free_symbols)
-        value = self._record("input", (), (node.name, NAMES[tensor.dtype], shape))
+        value = Value(self, self.graph.input(node.name, type, shape))
         self.inputs[value.id] = node
         return value
 
-    def check(self, tensor: torch.Tensor) -> None:
-        """Raises Declined unless the core has tensors like this one."""
-        if tensor.dtype not in NAMES:
+    def described(self, tensor: torch.Tensor) -> tuple[str, list[Size]]:
+        """Element type and shape. Raises Declined unless the core has tensors like this one."""
+        type = NAMES.get(tensor.dtype)  # noqa: A001
+        if type is None:
             raise Declined(f"the core has no type {tensor.dtype}")
         if tensor.device.type != "cpu":
             raise Declined(f"the core has no device {tensor.device}")
-        if tensor.layout != torch.strided:
+        if tensor.layout is not _STRIDED:
             raise Declined(f"the core has no layout {tensor.layout}")
-        if tensor.dim() > MAX_RANK:
-            raise Declined(f"the core has at most {MAX_RANK} dimensions, not {tensor.dim()}")
+        shape = self.symbols.shape_of(tensor)
+        if len(shape) > MAX_RANK:
+            raise Declined(f"the core has at most {MAX_RANK} dimensions, not {len(shape)}")
+        return type, shape
 
     def finish(self, value: Value, tensor: torch.Tensor) -> Value:
         """`value` with the type and shape that torch says the result has."""
-        self.check(tensor)
-        type = NAMES[tensor.dtype]  # noqa: A001
-        rounds = type in ("f16", "bf16") and value.type == "f32"
-        value = self.cast(value, type)
-        if rounds and self.numerics == "fast":
-            self.roundings.add(value.id)
-        shape, mine = self.symbols.shape_of(tensor), value.shape
+        type, shape = self.described(tensor)  # noqa: A001
+        came = value.type
+        if came != type:
+            value = self.cast(value, type)
+            if came == "f32" and type in ("f16", "bf16") and self.numerics == "fast":
+                self.roundings.add(value.id)
+        mine = value.shape
         if mine == shape:
             return value
         broadcast = len(mine) != len(shape) or any(
@@ -473,7 +499,8 @@ class Builder:
         )
         return self.expand(value, shape) if broadcast else value
 
-    def _record(self, method: str, operands: tuple[int, ...], arguments: tuple[Any, ...]) -> Value:
-        value = make(self.graph, method, operands, arguments)
-        self.recipes[value] = Recipe(method, operands, arguments)
+    def _made(self, value: int, sizes: Sequence[Size] | None = None) -> Value:
+        """A value that was just made, with the sizes that this took."""
+        if sizes is not None:
+            self.sizes[value] = sizes
         return Value(self, value)

@@ -12,7 +12,7 @@ from torch import fx
 from dvm.torch.aliases import attends, is_new, lies_as, root
 from dvm.torch.operations import calls, operation
 from dvm.torch.rewrite import call
-from dvm.torch.symbols import expression, is_contiguous
+from dvm.torch.symbols import is_contiguous, same_size, same_sizes
 
 aten = torch.ops.aten
 
@@ -46,7 +46,7 @@ def leave_out_copies(graph: fx.Graph) -> None:
 def _is_attended(node: fx.Node, source: fx.Node) -> bool:
     """Whether only attention reads it, which takes rows of heads from wherever they lie."""
     strides = source.meta["val"].stride()
-    return bool(strides) and expression(strides[-1]) == 1 and all(map(attends, node.users))
+    return bool(strides) and same_size(strides[-1], 1) and all(map(attends, node.users))
 
 
 def _assigns(node: fx.Node, user: fx.Node) -> bool:
@@ -69,7 +69,7 @@ def _read_source(graph: fx.Graph, node: fx.Node, source: fx.Node, shared: bool) 
     wanted, given = node.meta["val"], source.meta["val"]
     if wanted.device != given.device or wanted.layout != given.layout:
         return node
-    if [*map(expression, wanted.shape)] != [*map(expression, given.shape)]:
+    if not same_sizes(wanted.shape, given.shape):
         return node
     with graph.inserting_before(node):
         result = source

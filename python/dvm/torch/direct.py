@@ -11,7 +11,7 @@ from dvm.torch.aliases import root
 from dvm.torch.clock import Before
 from dvm.torch.partition import Partition
 from dvm.torch.segment import Compiled
-from dvm.torch.symbols import expression
+from dvm.torch.symbols import same_sizes
 
 # All other results of the segment have to be allocated for it, which costs as much as a small copy.
 MAX_OTHERS = 3
@@ -57,9 +57,8 @@ def _is_early(part: Partition, change: fx.Node, time: int, before: Before) -> bo
 
 def _fits(change: fx.Node) -> bool:
     view, result = (node.meta["val"] for node in change.all_input_nodes[:2])
-    alike = view.dtype == result.dtype and view.dim() == result.dim() and view.device.type == "cpu"
-    sizes = zip(view.shape, result.shape, strict=True) if alike else ()
-    return alike and all(expression(a) == expression(b) for a, b in sizes)
+    alike = view.dtype == result.dtype and view.device.type == "cpu"
+    return alike and same_sizes(view.shape, result.shape)
 
 
 def _reads_changed(compiled: Compiled, changes: Mapping[fx.Node, fx.Node]) -> bool:

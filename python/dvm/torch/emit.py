@@ -134,9 +134,7 @@ class Emitter:
         self.lifted = lifted or {}
         self.before = before
         self.flow = Flow([], [], [])
-        self.executables: dict[
-            _core.Executable, int
-        ] = {}  # with the number of its Graph in the Flow
+        self.executables: dict[_core.Executable, int] = {}  # with the numbers of their Graphs
         self.constants: dict[str, Any] = {}
         self.names: dict[fx.Node, str] = {}
         self.taken: set[str] = set()  # names of variables
@@ -146,8 +144,7 @@ class Emitter:
 
     def emit(self) -> Emitted:
         """The Flow, which returns what the graph does."""
-        placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
-        self._prologue(placeholders)
+        self._prologue()
         phases: dict[int, list[fx.Node]] = {}
         for node in self.graph.nodes:
             if node.op not in ("placeholder", "output") and self._runs_in_torch(node):
@@ -186,17 +183,20 @@ class Emitter:
 
     # Steps.
 
-    def _prologue(self, placeholders: list[fx.Node]) -> None:
-        for node in placeholders:
+    def _prologue(self) -> None:
+        arguments: list[fx.Node] = []
+        for node in self.graph.nodes:
+            if node.op != "placeholder":
+                continue
             name = self._name(node)
             if node in self.lifted:
                 self._constant(name, self.lifted[node])
-                continue
-            self.flow.inputs.append(name)
-            value = node.meta.get("val")
-            if isinstance(value, torch.SymInt) and value.node.expr.is_Symbol:
-                self.symbols.setdefault(str(value.node.expr), name)
-        for node in placeholders:
+            else:
+                self.flow.inputs.append(name)
+                arguments.append(node)
+        # What is given as a number need not be asked of a tensor.
+        arguments.sort(key=lambda node: isinstance(node.meta.get("val"), torch.Tensor))
+        for node in arguments:
             self._learn_sizes(node)
 
     def _constant(self, name: str, value: Any) -> None:
@@ -230,7 +230,9 @@ class Emitter:
             name = self._name(node)
             arguments.append(Name(name) if whole else Expression(f"float({name})"))
         results = [self._name(node) for node in compiled.outputs]
-        graph = self._graph(compiled.executable)
+        graph = self.executables.setdefault(compiled.executable, len(self.flow.graphs))
+        if graph == len(self.flow.graphs):
+            self.flow.graphs.append(str(compiled.executable.graph))
         into: list[Argument] = []
         if not self.direct.keys().isdisjoint(compiled.outputs):
             into = [self._target(node) for node in compiled.outputs]
@@ -255,12 +257,6 @@ class Emitter:
         shape, strides = self._sizes(value.shape), self._sizes(value.stride())
         dtype = str(value.dtype).removeprefix("torch.")
         self.flow.steps.append(Fill(shape, strides, dtype, number, self._name(node)))
-
-    def _graph(self, executable: _core.Executable) -> int:
-        if executable not in self.executables:
-            self.executables[executable] = len(self.flow.graphs)
-            self.flow.graphs.append(str(executable.graph))
-        return self.executables[executable]
 
     def _torch(self, node: fx.Node) -> None:
         role = self.part.roles[node]
@@ -330,7 +326,7 @@ class Emitter:
         return None
 
     def _results(self) -> None:
-        output = next(node for node in self.graph.nodes if node.op == "output")
+        (output,) = self.graph.find_nodes(op="output")
         self.flow.returns = self._argument(output.args[0])
 
     # Arguments.

@@ -12,14 +12,18 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aliases import attends, is_returned
 from dvm.torch.aten.ranges import bounds
-from dvm.torch.aten.table import COPIES, VIEWS
+from dvm.torch.aten.table import COPIES, VIEWS, overloads
 from dvm.torch.operations import calls, operation
 from dvm.torch.rewrite import call
-from dvm.torch.symbols import expression
+from dvm.torch.symbols import same_sizes
 
 aten = torch.ops.aten
 
 _ANDS = (aten.bitwise_and.Tensor, aten.logical_and.default)
+_ATTENTION = (
+    aten.scaled_dot_product_attention.default,
+    *overloads("_scaled_dot_product_flash_attention_for_cpu", "default"),
+)
 _ONES = ("ones", "ones_like", "new_ones")
 _COMPARED: dict[Any, Any] = {
     aten.ge.Scalar: lambda low, high, number: low >= number,
@@ -32,9 +36,9 @@ _COMPARED: dict[Any, Any] = {
 def simplify_masks(graph: fx.Graph) -> None:
     for node in calls(graph, _ANDS):
         _leave_out_true(graph, node)
-    for node in graph.nodes:
+    for node in calls(graph, _ATTENTION):
         mask = node.kwargs.get("attn_mask")
-        if mask is not None and attends(node) and _adds_nothing(mask):
+        if mask is not None and _adds_nothing(mask):
             node.update_kwarg("attn_mask", None)
     for node in calls(graph, (aten.where.self,)):
         if node.users and all(map(attends, node.users)):
@@ -55,7 +59,7 @@ def _leave_out_true(graph: fx.Graph, node: fx.Node) -> None:
 
 def _in_shape_of(graph: fx.Graph, node: fx.Node, other: fx.Node) -> fx.Node:
     shape = other.meta["val"].shape
-    if [*map(expression, node.meta["val"].shape)] == [*map(expression, shape)]:
+    if same_sizes(node.meta["val"].shape, shape):
         return node
     with graph.inserting_before(other):
         return call(graph, aten.expand.default, node, list(shape))

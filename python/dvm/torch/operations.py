@@ -11,9 +11,9 @@ import torch
 from torch import fx
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
-    """What calls of one target have in common."""
+    """What calls of one target have in common. Equal to itself alone, and so for each target."""
 
     is_overload: bool
     """Whether it is an operation of torch's dispatcher. All that follows is known of these only."""

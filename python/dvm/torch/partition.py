@@ -93,13 +93,14 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
         if node.op == "output":
             continue
         reductions, builder.now = builder.reductions, clock.in_core(node)
-        builder.again.clear()
         role, reason = _assign(builder, roles, node)
         roles[node] = role
         if builder.reductions != reductions:
             reducing.add(node)
-        if role is Role.CORE and builder.again:
-            again[node] = [makers[value] for value in builder.again if value in makers]
+        if builder.again:
+            if role is Role.CORE:
+                again[node] = [makers[value] for value in builder.again if value in makers]
+            builder.again.clear()
         if reason:
             fallbacks.append(Fallback(node, reason))
         if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
@@ -166,22 +167,18 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
     """The role of a node, and why torch has to run it if it does."""
     if node.op in ("placeholder", "get_attr"):
         return Role.INPUT, ""
-    value = node.meta.get("val")
     if node.op != "call_function":
         return Role.TORCH, f"a {node.op} is not an ATen operation"
     if node.target is operator.getitem:
         return _item(b, roles, node)
     if node.target is after:
         return Role.RESULT, ""
-    overload = operation(node.target).is_overload
-    if not overload and not has_tensor(value):
-        return Role.NUMBER, ""
     build, role = _BUILT.get(node.target, (None, Role.TORCH))
     if build is None and overload:
         build, role = NAMED.get(packet_name(node)), Role.CORE
     if build is not None:
         try:
-            b.values[node] = _finish(b, build(b, node, *node.args, **node.kwargs), value)
+            b.values[node] = _finish(b, node, build(b, node, *node.args, **node.kwargs))
         except Declined as declined:
             reason = str(declined)
         except (ValueError, TypeError) as error:
@@ -190,7 +187,9 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
             return role, ""
         # Nothing is lost when torch makes a view or a copy.
         return Role.TORCH, reason if role is Role.CORE else ""
-    if not overload:
+    if not operation(node.target).is_overload:
+        if not has_tensor(node.meta.get("val")):
+            return Role.NUMBER, ""
         return Role.TORCH, "it is not an ATen operation"
     if packet_name(node) in _UNCOUNTED:
         return Role.TORCH, ""
@@ -208,10 +207,15 @@ def _item(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, 
     return Role.RESULT, ""
 
 
-def _finish(b: Builder, built: Any, wanted: Any) -> Value | tuple[Value, ...]:
-    if isinstance(built, tuple):  # the last results are left out where nobody needs them
-        return tuple(b.finish(value, tensor) for value, tensor in zip(built, wanted, strict=False))
-    return b.finish(built, wanted)
+def _finish(b: Builder, node: fx.Node, built: Any) -> Value | tuple[Value, ...]:
+    wanted = node.meta["val"]
+    if not isinstance(built, tuple):
+        return b.finish(built, wanted)
+    read = {user.args[1] for user in node.users if user.target is operator.getitem}
+    return tuple(
+        b.finish(value, wanted[number]) if number in read else value
+        for number, value in enumerate(built)
+    )
 
 
 def _from_outside(b: Builder, node: fx.Node) -> None:
@@ -233,8 +237,10 @@ def _materialize(graph: fx.Graph, part: Partition) -> None:
             pending.extend(node.all_input_nodes)
         elif role is Role.CORE or (role is Role.COPY and part.times[node] % 2 == 0):
             time = part.times[node]
+            reads = part.segments[time].reads
             for operand in node.all_input_nodes:
-                part.segments[time].reads.update(dict.fromkeys(part.outside(operand, time)))
+                if part.roles[operand] is not Role.CORE or part.times[operand] != time:
+                    reads.update(dict.fromkeys(part.outside(operand, time)))
     for segment in part.segments.values():
         pending.extend(segment.reads)
     while pending:

@@ -32,7 +32,7 @@ from dvm.torch.aten import COMPUTED, COPIES, CREATED
 from dvm.torch.operations import calls
 from dvm.torch.roles import Fallback
 from dvm.torch.simplify import leave_out_unused
-from dvm.torch.symbols import expression
+from dvm.torch.symbols import same_size, same_sizes
 
 aten = torch.ops.aten
 
@@ -117,22 +117,26 @@ class _Reinplacing:
         self.graph = graph
         self.views = views
         self.laid_out = laid_out
-        self.output = next(node for node in graph.nodes if node.op == "output")
+        (self.output,) = graph.find_nodes(op="output")
         self.changes = Changes()
         self.states: dict[fx.Node, fx.Node] = {}  # the latest of the memory that a root made
         self.writers: dict[fx.Node, fx.Node] = {}  # what made it
         self.last = {
             node.args[0]: node
-            for node in graph.nodes
-            if node.target is aten.copy_.default and node.args[0].op == "placeholder"
+            for node in calls(graph, (aten.copy_.default,))
+            if node.args[0].op == "placeholder"
         }
 
     def applies(self) -> bool:
         known = set(self.last.values())
-        return all(node in known for node in self.graph.nodes if changes_in_place(node))
+        called = (node for node in self.graph.nodes if node.op == "call_function")
+        return all(node in known for node in called if changes_in_place(node))
 
     def run(self) -> None:
-        for node in calls(self.graph, _UPDATES):
+        updates = calls(self.graph, _UPDATES)
+        if not updates and not self.last:
+            return
+        for node in updates:
             if not self._is_inner(node):
                 self._update(node)
         for tensor in self.last:
@@ -299,7 +303,7 @@ class _Reinplacing:
         a, b = inner.meta["val"], source.meta["val"]
         if a.device != b.device:
             return source
-        same = a.dtype == b.dtype and [*map(expression, a.shape)] == [*map(expression, b.shape)]
+        same = a.dtype == b.dtype and same_sizes(a.shape, b.shape)
         return inner if same or memory.target not in COMPUTED else source
 
     def _write(self, view: fx.Node, source: fx.Node) -> fx.Node:
@@ -383,7 +387,7 @@ def _defaults(target: Any, arguments: Any, named: Any) -> tuple[Any, ...]:
 def _overlaps_itself(node: fx.Node) -> bool:
     value = node.meta["val"]
     return any(
-        expression(stride) == 0 and expression(size) != 1
+        same_size(stride, 0) and not same_size(size, 1)
         for size, stride in zip(value.shape, value.stride(), strict=True)
     )
 

@@ -9,11 +9,10 @@ import torch
 from torch import fx
 
 from dvm import _core
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Value
 from dvm.torch.checks import combined
 from dvm.torch.partition import Partition, Segment
-from dvm.torch.recipes import make
-from dvm.torch.symbols import memory_order, names
+from dvm.torch.symbols import Size, names
 
 
 @dataclass
@@ -51,34 +50,7 @@ def compile_segment(
             wanted.append((node, value.id))
     checks = combined([c for node in segment.nodes for c in builder.checks.get(node, ())])
     roots = [value for _, value in wanted] + [condition for condition, _ in checks]
-    needed = _needed(roots, given, builder)
-    return _Assembly(part, name, given, needed, weights).compile(wanted, checks, known)
-
-
-def _needed(roots: list[int], given: dict[int, fx.Node], builder: Builder) -> list[int]:
-    """The values that make `roots` from what is given, operands first. An input that is met on the way is given."""
-    needed: set[int] = set()
-    pending = list(roots)
-    while pending:
-        value = pending.pop()
-        if value in needed:
-            continue
-        needed.add(value)
-        if value in builder.inputs:
-            given.setdefault(value, builder.inputs[value])
-        if value not in given:
-            pending.extend(_operands(value, given, builder))
-    return sorted(needed)  # a value is made after its operands
-
-
-def _operands(value: int, given: dict[int, fx.Node], builder: Builder) -> tuple[int, ...]:
-    """The operands of a value, without a rounding to a narrow float that is widened again on the spot."""
-    recipe = builder.recipes[value]
-    if recipe.method == "cast" and recipe.arguments == ("f32",):
-        (narrow,) = recipe.operands
-        if narrow in builder.roundings and narrow not in given:
-            return builder.recipes[narrow].operands
-    return recipe.operands
+    return _Assembly(part, name, given, roots, weights).compile(wanted, checks, known)
 
 
 class _Assembly:
@@ -89,14 +61,15 @@ class _Assembly:
         part: Partition,
         name: str,
         given: dict[int, fx.Node],
-        needed: list[int],
+        roots: list[int],
         weights: Set[fx.Node],
     ) -> None:
-        self.part = part
-        self.recipes = part.builder.recipes
+        self.builder = part.builder
+        self.whole = part.builder.graph
         self.given = given
-        self.needed = needed
         self.weights = weights
+        self.unrounded: dict[int, list[int]] = {}  # the operands of values that have others here
+        self.needed = self._needed(roots)
         self.graph = _core.Graph(name)
         self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
 
@@ -109,14 +82,8 @@ class _Assembly:
         tensors = self._inputs()
         sizes = self._sizes()
         numbers = self._numbers()
-        for value in self.needed:
-            if value not in self.mine:
-                recipe = self.recipes[value]
-                operands = [
-                    self.mine[operand]
-                    for operand in _operands(value, self.given, self.part.builder)
-                ]
-                self.mine[value] = make(self.graph, recipe.method, operands, recipe.arguments)
+        made = self.graph.copy(self.whole, self.needed, self.mine, self.unrounded)
+        self.mine = dict(zip(self.needed, made, strict=True))
         for condition, message in checks:
             self.graph.check(self.mine[condition], message)
         copied = self._outputs(wanted)
@@ -127,14 +94,38 @@ class _Assembly:
         outputs = [node for node, _ in wanted]
         return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
 
+    def _needed(self, roots: list[int]) -> list[int]:
+        """The values that make `roots` from what is given, operands first. An input that is met on the way is given."""
+        needed: set[int] = set()
+        pending = list(roots)
+        inputs, given, operands = self.builder.inputs, self.given, self.whole.operands
+        while pending:
+            value = pending.pop()
+            if value in needed:
+                continue
+            needed.add(value)
+            if value in inputs:
+                given.setdefault(value, inputs[value])
+            elif value not in given:
+                pending += self._unrounded(value) if self.builder.roundings else operands(value)
+        return sorted(needed)  # a value is made after its operands
+
+    def _unrounded(self, value: int) -> list[int]:
+        """The operands of a value, without a rounding to a narrow float that is widened again on the spot."""
+        operands = self.whole.operands(value)
+        if self.whole.kind(value) == "cast" and self.whole.type(value) == "f32":
+            (narrow,) = operands
+            if narrow in self.builder.roundings and narrow not in self.given:
+                operands = self.unrounded[value] = self.whole.operands(narrow)
+        return operands
+
     def _inputs(self) -> list[fx.Node]:
         tensors: list[fx.Node] = []
         for value in self.needed:
             node = self.given.get(value)
             if node is None:
                 continue
-            graph = self.part.builder.graph
-            shape, kind = graph.shape(value), graph.type(value)
+            shape, kind = self.whole.shape(value), self.whole.type(value)
             self.mine[value] = self.graph.input(
                 f"x{len(tensors)}", kind, shape, weight=node in self.weights
             )
@@ -143,27 +134,23 @@ class _Assembly:
 
     def _sizes(self) -> list[str]:
         """Declares the symbols that the Graph uses and no input has as a dimension of its own."""
-        bound = {size for value in self.needed if value in self.given
-                 for size in self.part.builder.graph.shape(value)}  # fmt: skip
-        used: set[str] = set()
+        bound: set[Size] = set()
+        stated: set[Size] = set()
+        joined: set[Size] = set()
         for value in self.needed:
-            recipe = self.recipes[value]
             if value in self.given:
-                continue
-            if recipe.method == "size":
-                used |= names(recipe.arguments[0])
-            elif recipe.method in ("reshape", "expand", "iota"):
-                used |= names(*recipe.arguments[0])
-            elif recipe.method == "slice":
-                used |= names(recipe.arguments[1], recipe.arguments[2])
-            elif recipe.method == "concat":
-                used |= names(*{*self.part.builder.graph.shape(value)} - bound)
+                bound.update(self.whole.shape(value))
+            elif value in self.builder.sizes:
+                stated.update(self.builder.sizes[value])
+            elif value in self.builder.joins:
+                joined.update(self.whole.shape(value))
+        used = names(*stated, *(joined - bound))
         missing = sorted(used - bound)
         known = used | names(*bound)
-        for kind, symbol, *numbers in self.part.builder.symbols.facts():
+        for kind, symbol, *numbers in self.builder.symbols.facts():
             if symbol in known:
                 self.graph.fact(kind, symbol, *numbers, source="torch")
-        for kind, dim, *values in self.part.builder.symbols.hints:
+        for kind, dim, *values in self.builder.symbols.hints:
             if names(dim, *(values if kind == "equal" else ())) <= known:
                 self.graph.fact(kind, dim, *values, source="user")
         for name in missing:
@@ -173,10 +160,10 @@ class _Assembly:
     def _numbers(self) -> list[fx.Node]:
         numbers: list[fx.Node] = []
         for value in self.needed:
-            recipe = self.recipes[value]
-            if recipe.method == "scalar" and value not in self.given:
-                self.mine[value] = self.graph.scalar(f"number{len(numbers)}", recipe.arguments[1])
-                numbers.append(self.part.builder.scalars[value])
+            if value in self.builder.scalars and value not in self.given:
+                kind = self.whole.type(value)
+                self.mine[value] = self.graph.scalar(f"number{len(numbers)}", kind)
+                numbers.append(self.builder.scalars[value])
         return numbers
 
     def _outputs(self, wanted: list[tuple[fx.Node, int]]) -> list[fx.Node]:
@@ -189,7 +176,7 @@ class _Assembly:
                 value = self.graph.elementwise("copy", [value])
             written.add(value)
             tensor = node.meta["val"]
-            order = memory_order(tensor.shape, tensor.stride())
+            order = self.builder.symbols.order_of(tensor)
             if order is None:
                 copied.append(node)
             self.graph.output(value, _unless_sorted(order))
@@ -197,10 +184,10 @@ class _Assembly:
 
     def _computes_nothing(self, value: int) -> bool:
         while value not in self.given:
-            recipe = self.recipes[value]
-            if recipe.method not in ("reshape", "expand", "permute"):
-                return recipe.method in ("constant", "scalar", "size")
-            value = recipe.operands[0]
+            kind = self.whole.kind(value)
+            if kind not in ("reshape", "expand", "permute"):
+                return kind in ("constant", "scalar", "size")
+            (value,) = self.whole.operands(value)
         return True
 
 

@@ -17,7 +17,7 @@ from dvm.torch.copies import leave_out_copies
 from dvm.torch.masks import simplify_masks
 from dvm.torch.operations import calls, operation
 from dvm.torch.sizes import ask_arguments
-from dvm.torch.symbols import equal_strides, is_contiguous
+from dvm.torch.symbols import equal_strides, is_contiguous, same_sizes
 
 aten = torch.ops.aten
 
@@ -116,15 +116,16 @@ def _merge_equal(graph: fx.Graph) -> None:
     results = [node for output in graph.find_nodes(op="output") for node in output.all_input_nodes]
     returned = {*results, *map(root, results)}
     alike: dict[Any, fx.Node] = {}  # the first of each operation on the same nodes
-    known: dict[Any, fx.Node] = {}  # by all arguments, for those that have others like them
+    exact: dict[Any, fx.Node] = {}  # by all arguments, for those that have others like them
     for node in graph.nodes:
-        if node.op != "call_function" or not operation(node.target).is_pure:
+        known = operation(node.target) if node.op == "call_function" else None
+        if known is None or not known.is_pure:
             continue
-        other = alike.setdefault((node.target, *node.all_input_nodes), node)
+        other = alike.setdefault((known, *node.all_input_nodes), node)
         if other is node:
             continue
-        known.setdefault(_call(other), other)
-        first = known.setdefault(_call(node), node)
+        exact.setdefault(_call(other), other)
+        first = exact.setdefault(_call(node), node)
         if first is not node and not (node in returned and first in returned):
             node.replace_all_uses_with(first)
             graph.erase_node(node)
@@ -163,10 +164,10 @@ def _skip_if_nothing(node: fx.Node) -> None:
     """A view that has the shape of its operand is its operand, unless it is returned: results are tensors apart."""
     operand = node.args[0]
     assert isinstance(operand, fx.Node)
-    if "val" not in operand.meta or any(user.op == "output" for user in node.users):
+    mine, its = node.meta["val"], operand.meta.get("val")
+    if its is None or mine.dim() != its.dim() or not same_sizes(mine.shape, its.shape):
         return
-    mine, its = node.meta["val"].shape, operand.meta["val"].shape
-    if len(mine) == len(its) and all(_same(a, b) for a, b in zip(mine, its, strict=True)):
+    if not any(user.op == "output" for user in node.users):
         node.replace_all_uses_with(operand)
 
 
@@ -190,7 +191,7 @@ def _skip_if_all(node: fx.Node) -> None:
     if any(user.op == "output" for user in node.users) and not apart:
         return
     strides = map(equal_strides, before.stride(), after.stride())
-    if all(map(_same, before.shape, after.shape)) and all(strides):
+    if same_sizes(before.shape, after.shape) and all(strides):
         node.replace_all_uses_with(part)
 
 
@@ -220,11 +221,6 @@ def _around(x: fx.Node, product: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     flat = x.meta["val"]
     if before.dim() != 3 or after.dim() != 3 or not is_contiguous(before):
         return None
-    same = all(_same(before.shape[axis], after.shape[axis]) for axis in (0, 1))
-    return (source, result) if same and _same(before.shape[2], flat.shape[1]) else None
-
-
-def _same(a: Any, b: Any) -> bool:
-    a = a.node.expr if isinstance(a, torch.SymInt) else a
-    b = b.node.expr if isinstance(b, torch.SymInt) else b
-    return bool(a == b)
+    rows, columns = before.shape[:2], before.shape[2:]
+    same = same_sizes(rows, after.shape[:2]) and same_sizes(columns, flat.shape[1:])
+    return (source, result) if same else None

@@ -13,6 +13,7 @@ import torch
 from torch import fx
 from torch.utils._sympy.functions import CleanDiv, FloorDiv, Mod, PythonMod
 
+from dvm.torch.operations import calls
 from dvm.torch.symbols import expression
 
 aten = torch.ops.aten
@@ -22,10 +23,8 @@ def ask_arguments(graph: fx.Graph) -> None:
     """Replaces the sizes of computed tensors by arithmetic on sizes of arguments, where these are all it takes."""
     asked = [
         node
-        for node in graph.nodes
-        if node.target is aten.sym_size.int
-        and node.args[0].op != "placeholder"
-        and isinstance(node.meta["val"], torch.SymInt)
+        for node in calls(graph, (aten.sym_size.int,))
+        if node.args[0].op != "placeholder" and isinstance(node.meta["val"], torch.SymInt)
     ]
     if not asked:
         return

@@ -37,6 +37,20 @@ def expression(size: IntLike) -> sympy.Expr:
     return _integer(size)
 
 
+def same_size(a: IntLike, b: IntLike) -> bool:
+    """Whether two sizes are one expression."""
+    if isinstance(a, int) and isinstance(b, int):
+        return a == b
+    if isinstance(a, torch.SymInt) and isinstance(b, torch.SymInt) and a.node is b.node:
+        return True
+    return bool(expression(a) == expression(b))
+
+
+def same_sizes(first: Sequence[IntLike], second: Sequence[IntLike]) -> bool:
+    """Whether two shapes are one."""
+    return len(first) == len(second) and all(map(same_size, first, second))
+
+
 def names(*sizes: Size) -> set[str]:
     """The symbols in sizes as the core reads them."""
     return {name for size in sizes for name in _NAME.findall(str(size))} - {"min", "max"}
@@ -49,7 +63,9 @@ class Symbols:
         self.opaque: dict[str, sympy.Expr] = {}  # name -> what it stands for
         self._names: dict[sympy.Expr, str] = {}
         self._texts: dict[sympy.Expr, Size] = {}
-        self._shapes: dict[torch.Tensor, list[Size]] = {}
+        self._sizes: dict[Any, Size] = {}  # by what torch has inside a size, which tensors share
+        self._shapes: dict[int, tuple[torch.Tensor, list[Size]]] = {}  # by id of the tensor
+        self._orders: dict[tuple[Size, ...], tuple[int, ...] | None] = {}  # by sizes and strides
         self.hints: Sequence[tuple[Any, ...]] = ()  # what the user states, as Graph.fact takes it
         self._environment: Any = None  # torch's, which holds what it knows of its symbols
 
@@ -57,6 +73,12 @@ class Symbols:
         """The size as the core reads it."""
         if not isinstance(size, torch.SymInt):
             return int(size)
+        known = self._sizes.get(size.node)
+        if known is None:
+            known = self._sizes[size.node] = self._new(size)
+        return known
+
+    def _new(self, size: torch.SymInt) -> Size:
         expr = size.node.expr
         if self._environment is None:
             self._environment = size.node.shape_env
@@ -69,14 +91,22 @@ class Symbols:
         return text
 
     def shape(self, sizes: Sequence[IntLike]) -> list[Size]:
-        return [self.size(size) for size in sizes]
+        return [size if size.__class__ is int else self.size(size) for size in sizes]
 
     def shape_of(self, tensor: torch.Tensor) -> list[Size]:
         """The sizes of a tensor that is being traced, not to be changed."""
-        known = self._shapes.get(tensor)
+        known = self._shapes.get(id(tensor))
         if known is None:
-            known = self._shapes[tensor] = self.shape(tensor.shape)
-        return known
+            known = self._shapes[id(tensor)] = tensor, self.shape(tensor.shape)
+        return known[1]
+
+    def order_of(self, tensor: torch.Tensor) -> tuple[int, ...] | None:
+        """Its axes from outermost to innermost in memory when it is dense, else None."""
+        strides = tensor.stride()
+        key = (*self.shape_of(tensor), *self.shape(strides))
+        if key not in self._orders:
+            self._orders[key] = memory_order(tensor.shape, strides)
+        return self._orders[key]
 
     def facts(self) -> Iterator[Fact]:
         """What torch holds every call to, by the guards and ranges that it has by now: ("multiple", symbol, k) and
@@ -190,7 +220,7 @@ def is_contiguous(tensor: torch.Tensor) -> bool:
 
 def equal_strides(a: IntLike, b: IntLike) -> bool:
     """Whether two strides are equal in every tensor that has elements."""
-    return _equal(expression(a), expression(b))
+    return same_size(a, b) or _equal(expression(a), expression(b))
 
 
 def _equal(a: sympy.Expr, b: sympy.Expr) -> bool:

@@ -14,8 +14,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
-from dvm.torch.recipes import Scoring
-from dvm.torch.symbols import memory_order
+from dvm.torch.moves import Scoring
 
 aten = torch.ops.aten
 
@@ -93,12 +92,13 @@ def spelled_attention(
 
 def _any_heads(b: Builder, result: torch.Tensor, call: _Call) -> Value:
     """With as many heads of keys as of queries, or fewer."""
-    shapes = [tensor.meta["val"].shape for tensor in (call.q, call.k)]
-    if all(len(shape) > 2 for shape in shapes) and not statically_known_true(
-        shapes[0][-3] == shapes[1][-3]
-    ):
-        return _grouped(b, result, call)
-    order = memory_order(result.shape, result.stride()) or ()
+    if b.value(call.q).shape[-3:-2] != b.value(call.k).shape[-3:-2]:
+        shapes = [tensor.meta["val"].shape for tensor in (call.q, call.k)]
+        if all(len(shape) > 2 for shape in shapes) and not statically_known_true(
+            shapes[0][-3] == shapes[1][-3]
+        ):
+            return _grouped(b, result, call)
+    order = b.symbols.order_of(result) or ()
     if order and order[-1] != len(order) - 1:
         order = ()
     added = None if call.mask is None else _mask(b, call.mask)

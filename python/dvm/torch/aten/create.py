@@ -9,20 +9,14 @@ from torch import fx
 
 from dvm.torch.aten.table import CREATED, lowers
 from dvm.torch.builder import Builder, Value
-from dvm.torch.element_types import COMPUTE, FLOATS, NAMES
+from dvm.torch.element_types import COMPUTE, FLOATS
 
 aten = torch.ops.aten
 
 
 def _filled(b: Builder, node: fx.Node, number: Any) -> Value:
-    tensor = node.meta["val"]
-    value = b.number(number, COMPUTE[_name(b, tensor)])
-    return b.expand(value, b.symbols.shape_of(tensor))
-
-
-def _name(b: Builder, tensor: torch.Tensor) -> str:
-    b.check(tensor)
-    return NAMES[tensor.dtype]
+    type, shape = b.described(node.meta["val"])  # noqa: A001
+    return b.expand(b.number(number, COMPUTE[type]), shape)
 
 
 @lowers(CREATED, aten.full.default)
@@ -71,7 +65,7 @@ def arange_start(b: Builder, node: fx.Node, start: Any, end: Any, **_: Any) -> V
 def arange_step(b: Builder, node: fx.Node, start: Any, end: Any, step: Any = 1, **_: Any) -> Value:
     tensor = node.meta["val"]
     # Eager steps in double precision for every float type.
-    type = "f64" if _name(b, tensor) in FLOATS else "i64"  # noqa: A001
+    type = "f64" if b.described(tensor)[0] in FLOATS else "i64"  # noqa: A001
     position = b.cast(b.iota(tensor.shape, 0), type)
     if (start, step) == (0, 1):
         return position

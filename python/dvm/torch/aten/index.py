@@ -34,20 +34,15 @@ def _pick(b: Builder, value: Value, index: Value, from_right: int, steps: list[i
     axis = value.rank - from_right
     if axis < 0 or value.shape[axis] == 1:
         return value
-    recipe = b.recipes[value.id]
     steps[0] -= 1
-    if recipe.method in ("elementwise", "cast") and not b.is_tensor(value):
+    if value.kind in ("elementwise", "cast") and not b.is_tensor(value):
         if steps[0] < 0:
             raise Declined("too much is computed from what is picked")
         b.again.add(value.id)
-        operands = [
-            _pick(b, Value(b, operand), index, from_right, steps) for operand in recipe.operands
-        ]
-        if recipe.method == "cast":
-            return b.cast(operands[0], recipe.arguments[0])
-        return b.op(recipe.arguments[0], *operands)
+        operands = [_pick(b, operand, index, from_right, steps) for operand in value.operands]
+        return b.remake(value, *operands)
     if not _is_tensor(b, value):
-        raise Declined(f"it picks from a {recipe.method} that a kernel makes")
+        raise Declined(f"it picks from a {value.kind} that a kernel makes")
     if index.rank > value.rank:
         value = b.reshape(value, [*([1] * (index.rank - value.rank)), *value.shape])
     return b.gather(value, index, index.rank - from_right)
@@ -56,10 +51,9 @@ def _pick(b: Builder, value: Value, index: Value, from_right: int, steps: list[i
 def _is_tensor(b: Builder, value: Value) -> bool:
     """Whether the value is a tensor that exists before the kernel runs, or a view of one."""
     while not b.is_tensor(value):
-        recipe = b.recipes[value.id]
-        if recipe.method not in ("reshape", "permute", "expand", "slice"):
+        if value.kind not in ("reshape", "permute", "expand", "slice"):
             return False
-        value = Value(b, recipe.operands[0])
+        (value,) = value.operands
     return True
 
 

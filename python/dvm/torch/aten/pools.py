@@ -11,7 +11,7 @@ from torch import fx
 from dvm.torch.aten.convolution import numbers
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
 from dvm.torch.builder import Builder, Declined, Value
-from dvm.torch.recipes import Moves
+from dvm.torch.moves import Moves
 
 aten = torch.ops.aten
 

@@ -90,10 +90,10 @@ def within(node: fx.Node, least: IntLike, size: IntLike) -> bool:
 
 def positions(b: Builder, value: Value, length: Size) -> int | None:
     """The axis along which a value counts from 0 to `length` - 1, if it does and has no other axis."""
-    shape, recipe = value.shape, b.recipes[value.id]
-    while recipe.method in ("reshape", "cast"):
-        recipe = b.recipes[recipe.operands[0]]
-    if recipe.method != "iota" or not b.same(recipe.arguments[0], [length]):
+    shape = value.shape
+    while value.kind in ("reshape", "cast"):
+        (value,) = value.operands
+    if value.kind != "iota" or not b.same(value.shape, [length]):
         return None
     wide = [axis for axis, size in enumerate(shape) if size != 1]
     return wide[0] if len(wide) == 1 and b.same([shape[wide[0]]], [length]) else None
