@@ -161,7 +161,7 @@ def names_in(argument: Argument) -> list[str]:
         argument = (argument.start, argument.stop, argument.step)
     elif isinstance(argument, dict):
         argument = list(argument.values())
-    if isinstance(argument, list | tuple):
+    if isinstance(argument, (list, tuple)):
         return [name for item in argument for name in names_in(item)]
     return []
 

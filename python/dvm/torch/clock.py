@@ -18,12 +18,15 @@ Before = Mapping[fx.Node, Set[fx.Node]]
 class Clock:
     """Gives nodes, taken in the order of the graph, their times."""
 
+    BEGIN = -1
+    """The time of what is there before anything runs."""
+
     def __init__(self, before: Before) -> None:
         self.before = before
         self.times: dict[fx.Node, int] = {}
-        self._latest = -1  # of all nodes so far
-        self._floor = -1  # of the last one that changed something in place
-        self._random = -1  # of the last one that drew random numbers
+        self._latest = self.BEGIN  # of all nodes so far
+        self._floor = self.BEGIN  # of the last one that changed something in place
+        self._random = self.BEGIN  # of the last one that drew random numbers
 
     def in_core(self, node: fx.Node) -> int:
         """The time that a node gets if the core computes it."""
@@ -38,6 +41,8 @@ class Clock:
         return time
 
     def _in_torch(self, node: fx.Node, role: Role) -> int:
+        if role is Role.INPUT:
+            return self.BEGIN
         operands = node.all_input_nodes
         if role is Role.CREATED:  # reads no tensor: of those like another it needs the shape alone
             operands = [node for node in operands if not has_tensor(node.meta.get("val"))]

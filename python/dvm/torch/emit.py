@@ -72,6 +72,7 @@ _ARITHMETIC: dict[Any, str] = {
     getattr(torch, "_sym_sqrt", None): "math.sqrt",
     operator.neg: "-",
 }
+_NUMBERS = (torch.SymInt, torch.SymFloat, torch.SymBool)
 _POSITIONS = (
     aten.arange.default,
     aten.arange.start,
@@ -157,15 +158,15 @@ class Emitter:
             for node in phases.get(time, ()):
                 self._torch(node)
         self._results()
-        tensors = {
-            name for node, name in self.names.items()
-            if not isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat | torch.SymBool)
-        }  # fmt: skip
-        tidy(self.flow, tensors)
-        described = {
-            name: node.meta["val"] for node, name in self.names.items()
-            if isinstance(node.meta.get("val"), torch.Tensor)
-        }  # fmt: skip
+        described: dict[str, Any] = {}
+        numbers: set[str] = set()
+        for node, name in self.names.items():
+            value = node.meta.get("val")
+            if isinstance(value, torch.Tensor):
+                described[name] = value
+            elif isinstance(value, _NUMBERS):
+                numbers.add(name)
+        tidy(self.flow, {*self.names.values()} - numbers)
         symbols = self.part.builder.symbols
         renamed = {node.name: name for node, name in self.names.items() if node.name != name}
         executables = list(self.executables)

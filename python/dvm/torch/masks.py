@@ -36,9 +36,12 @@ _COMPARED: dict[Any, Any] = {
 def simplify_masks(graph: fx.Graph) -> None:
     for node in calls(graph, _ANDS):
         _leave_out_true(graph, node)
+    empty: dict[Any, bool] = {None: False}  # masks that let everything through
     for node in calls(graph, _ATTENTION):
         mask = node.kwargs.get("attn_mask")
-        if mask is not None and _adds_nothing(mask):
+        if mask not in empty:
+            empty[mask] = _adds_nothing(mask)
+        if empty[mask]:
             node.update_kwarg("attn_mask", None)
     for node in calls(graph, (aten.where.self,)):
         if node.users and all(map(attends, node.users)):

@@ -50,6 +50,8 @@ class Partition:
         dimensions: torch does these at once on a tensor, and in a kernel they would have to be proved harmless.
         """
         role = self.roles[node]
+        if role is Role.INPUT:
+            return [node] if node in self.builder.values else []
         if role in (Role.CORE, Role.COPY) and self.times[node] == time:
             return []
         if not isinstance(node.meta.get("val"), torch.Tensor) or role is Role.CREATED:
@@ -90,6 +92,10 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
     again: dict[fx.Node, list[fx.Node]] = {}  # what a node computes once more from its operands
     clock = Clock(before)
     for node in graph.nodes:
+        if node.op in ("placeholder", "get_attr"):
+            roles[node], clock.times[node] = Role.INPUT, Clock.BEGIN
+            _from_outside(builder, node)
+            continue
         if node.op == "output":
             continue
         reductions, builder.now = builder.reductions, clock.in_core(node)
@@ -103,7 +109,7 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
             builder.again.clear()
         if reason:
             fallbacks.append(Fallback(node, reason))
-        if role in (Role.INPUT, Role.TORCH, Role.RESULT) and node not in builder.values:
+        if role in (Role.TORCH, Role.RESULT) and node not in builder.values:
             _from_outside(builder, node)
         time, value = clock.add(node, role, builder.now), builder.values.get(node)
         if isinstance(value, Value):
@@ -165,8 +171,6 @@ def _is_for_core(part: Partition, node: fx.Node) -> bool:
 
 def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role, str]:
     """The role of a node, and why torch has to run it if it does."""
-    if node.op in ("placeholder", "get_attr"):
-        return Role.INPUT, ""
     if node.op != "call_function":
         return Role.TORCH, f"a {node.op} is not an ATen operation"
     if node.target is operator.getitem:
@@ -245,10 +249,12 @@ def _materialize(graph: fx.Graph, part: Partition) -> None:
         pending.extend(segment.reads)
     while pending:
         node = pending.pop()
-        if node in part.materialized or not has_tensor(node.meta.get("val")):
+        if node in part.materialized:
+            continue
+        role = part.roles[node]
+        if role is not Role.INPUT and not has_tensor(node.meta.get("val")):
             continue
         part.materialized.add(node)
-        role = part.roles[node]
         if role is Role.VIEW or (role is Role.COPY and part.times[node] % 2 != 0):
             pending.extend(node.all_input_nodes)
     for segment in part.segments.values():

@@ -57,6 +57,6 @@ class Fallback:
 
 def has_tensor(value: Any) -> bool:
     """Whether a result is a tensor, or has one in it."""
-    if isinstance(value, tuple | list):
-        return any(has_tensor(item) for item in value)
-    return isinstance(value, torch.Tensor)
+    if isinstance(value, torch.Tensor):
+        return True
+    return isinstance(value, (tuple, list)) and any(map(has_tensor, value))

@@ -135,16 +135,18 @@ def _merge_equal(graph: fx.Graph) -> None:
 
 def _call(node: fx.Node) -> Any:
     """What calls have in common that give the same."""
-    return (node.target, _key(node.args), _key(node.kwargs))
+    return (node.target, _key(node.args), _key(tuple(node.kwargs.items())))
 
 
 def _key(value: Any) -> Any:
     """Something that is equal for equal arguments, and tells 1, 1.0 and True apart."""
-    if isinstance(value, tuple | list):
-        return tuple(_key(item) for item in value)
+    if isinstance(value, fx.Node):
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_key, value))
     if isinstance(value, dict):
-        return tuple((name, _key(item)) for name, item in value.items())
-    if isinstance(value, bool | int | float):
+        return _key(tuple(value.items()))
+    if isinstance(value, (bool, int, float)):
         return (value.__class__, repr(value))
     return value
 
