@@ -85,8 +85,11 @@ class Graph:
         those that are here already, `operands` the operands of those that are to be made of others than there.
         """
 
-    def input(self, name: str, type: str, shape: Sequence[int | str]) -> int:
-        """A tensor argument."""
+    def input(self, name: str, type: str, shape: Sequence[int | str], weight: bool = False) -> int:
+        """
+        A tensor argument. A weight is the same tensor in most calls, and seldom changes: products may read a packed
+        copy of it, which is made anew when it does change.
+        """
 
     def scalar(self, name: str, type: str) -> int:
         """
@@ -312,6 +315,18 @@ def set_plan_bytes(bytes: int | None) -> None:
     """
     Bounds the plans of all Executables together; beyond it the ones used longest ago go. None: what the environment
     variable DVM_PLAN_BYTES says, else 64 MiB. Raises ValueError for a negative number.
+    """
+
+def packed_stats() -> dict[str, int]:
+    """
+    The `weights` that are kept packed, their `bytes` and the bound, how often one was `packed`, and how often a call was
+    `refused` and read them as they lie.
+    """
+
+def set_packed_bytes(bytes: int | None) -> None:
+    """
+    Bounds the packed weights; calls that would need more read theirs as they lie. None: what the environment variable
+    DVM_PACKED_BYTES says, else a quarter of the memory. Raises ValueError for a negative number.
     """
 
 class KernelFunction:
