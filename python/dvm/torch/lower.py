@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import fx
 
-from dvm import _core
 from dvm.flow.function import Function, write
 from dvm.flow.torch_dialect import TorchDialect
 from dvm.torch import report
@@ -22,7 +21,7 @@ from dvm.torch.options import Options
 from dvm.torch.partition import partition
 from dvm.torch.reinplace import reinplace
 from dvm.torch.roles import Fallback
-from dvm.torch.segment import compile_segment
+from dvm.torch.segment import Known, compile_segment
 from dvm.torch.simplify import simplify
 
 log = logging.getLogger("dvm.torch")
@@ -64,7 +63,7 @@ def lower(
     part.builder.symbols.hints = hints
     if options.strict and part.fallbacks:
         raise RuntimeError(_refusal(part.fallbacks))
-    known: dict[str, _core.Executable] = {}
+    known: Known | None = {} if len(part.segments) > 1 else None
     segments = {
         at: compile_segment(part, segment, kind, known, frozenset(weights))
         for at, segment in sorted(part.segments.items())

@@ -11,9 +11,9 @@ import torch
 from torch import fx
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Operation:
-    """What calls of one target have in common. Equal to itself alone, and so for each target."""
+    """What calls of one target have in common."""
 
     is_overload: bool
     """Whether it is an operation of torch's dispatcher. All that follows is known of these only."""
@@ -50,6 +50,12 @@ def operation(target: Any) -> Operation:
         schema.is_mutable,
         draws,
     )
+
+
+def targets(graph: fx.Graph) -> list[Any]:
+    """What a graph calls, each once. Their hashes take as long as a look at a node, so they are told by identity."""
+    called = (node.target for node in graph.nodes if node.op == "call_function")
+    return list({id(target): target for target in called}.values())
 
 
 def calls(graph: fx.Graph, targets: Iterable[Any]) -> list[fx.Node]:

@@ -29,7 +29,7 @@ from dvm.torch.aliases import (
     root,
 )
 from dvm.torch.aten import COMPUTED, COPIES, CREATED
-from dvm.torch.operations import calls
+from dvm.torch.operations import calls, operation, targets
 from dvm.torch.roles import Fallback
 from dvm.torch.simplify import leave_out_unused
 from dvm.torch.symbols import same_size, same_sizes
@@ -122,15 +122,16 @@ class _Reinplacing:
         self.states: dict[fx.Node, fx.Node] = {}  # the latest of the memory that a root made
         self.writers: dict[fx.Node, fx.Node] = {}  # what made it
         self.last = {
-            node.args[0]: node
+            node.all_input_nodes[0]: node
             for node in calls(graph, (aten.copy_.default,))
-            if node.args[0].op == "placeholder"
+            if node.all_input_nodes[0].op == "placeholder"
         }
 
     def applies(self) -> bool:
         known = set(self.last.values())
-        called = (node for node in self.graph.nodes if node.op == "call_function")
-        return all(node in known for node in called if changes_in_place(node))
+        called = {target: operation(target) for target in targets(self.graph)}
+        changing = [target for target, of in called.items() if of.is_overload and of.changes]
+        return all(node in known for node in calls(self.graph, changing))
 
     def run(self) -> None:
         updates = calls(self.graph, _UPDATES)

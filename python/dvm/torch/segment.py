@@ -14,6 +14,9 @@ from dvm.torch.checks import combined
 from dvm.torch.partition import Partition, Segment
 from dvm.torch.symbols import Size, names
 
+Known = dict[str, _core.Executable]
+"""Executables by the texts of their Graphs."""
+
 
 @dataclass
 class Compiled:
@@ -32,11 +35,11 @@ def compile_segment(
     part: Partition,
     segment: Segment,
     name: str,
-    known: dict[str, _core.Executable],
+    known: Known | None,
     weights: Set[fx.Node],
 ) -> Compiled:
-    """Makes the segment's Graph and its Executable, or takes that of an equal Graph from `known`: the layers of a
-    model then share their plans. Products may read `weights` packed."""
+    """Makes the segment's Graph and its Executable, or takes that of an equal Graph from `known`, where there is more
+    than one: the layers of a model then share their plans. Products may read `weights` packed."""
     builder = part.builder
     given: dict[int, fx.Node] = {}  # value in the whole Graph -> the tensor that brings it
     for outside in segment.reads:
@@ -77,7 +80,7 @@ class _Assembly:
         self,
         wanted: list[tuple[fx.Node, int]],
         checks: list[tuple[int, str]],
-        known: dict[str, _core.Executable],
+        known: Known | None,
     ) -> Compiled:
         tensors = self._inputs()
         sizes = self._sizes()
@@ -87,12 +90,17 @@ class _Assembly:
         for condition, message in checks:
             self.graph.check(self.mine[condition], message)
         copied = self._outputs(wanted)
-        text = str(self.graph)
-        executable = known.get(text)
-        if executable is None:
-            executable = known[text] = _core.Executable(self.graph, like=torch.Tensor)
+        executable = self._executable(known)
         outputs = [node for node, _ in wanted]
         return Compiled(executable, self.graph, tensors, numbers, sizes, outputs, copied)
+
+    def _executable(self, known: Known | None) -> _core.Executable:
+        if known is None:
+            return _core.Executable(self.graph, like=torch.Tensor)
+        text = str(self.graph)
+        if text not in known:
+            known[text] = _core.Executable(self.graph, like=torch.Tensor)
+        return known[text]
 
     def _needed(self, roots: list[int]) -> list[int]:
         """The values that make `roots` from what is given, operands first. An input that is met on the way is given."""

@@ -15,7 +15,7 @@ from dvm.torch.aliases import is_new, is_returned, root
 from dvm.torch.attention import restore_attention
 from dvm.torch.copies import leave_out_copies
 from dvm.torch.masks import simplify_masks
-from dvm.torch.operations import calls, operation
+from dvm.torch.operations import calls, operation, targets
 from dvm.torch.sizes import ask_arguments
 from dvm.torch.symbols import equal_strides, is_contiguous, same_sizes
 
@@ -117,11 +117,11 @@ def _merge_equal(graph: fx.Graph) -> None:
     returned = {*results, *map(root, results)}
     alike: dict[Any, fx.Node] = {}  # the first of each operation on the same nodes
     exact: dict[Any, fx.Node] = {}  # by all arguments, for those that have others like them
+    pure = {id(target) for target in targets(graph) if operation(target).is_pure}
     for node in graph.nodes:
-        known = operation(node.target) if node.op == "call_function" else None
-        if known is None or not known.is_pure:
+        if id(node.target) not in pure:
             continue
-        other = alike.setdefault((known, *node.all_input_nodes), node)
+        other = alike.setdefault((id(node.target), *node.all_input_nodes), node)
         if other is node:
             continue
         exact.setdefault(_call(other), other)

@@ -24,7 +24,8 @@ def ask_arguments(graph: fx.Graph) -> None:
     asked = [
         node
         for node in calls(graph, (aten.sym_size.int,))
-        if node.args[0].op != "placeholder" and isinstance(node.meta["val"], torch.SymInt)
+        if node.all_input_nodes[0].op != "placeholder"
+        and isinstance(node.meta["val"], torch.SymInt)
     ]
     if not asked:
         return
