@@ -178,7 +178,7 @@ def _assign(b: Builder, roles: dict[fx.Node, Role], node: fx.Node) -> tuple[Role
     if node.target is after:
         return Role.RESULT, ""
     build, role = _BUILT.get(node.target, (None, Role.TORCH))
-    if build is None and overload:
+    if build is None and operation(node.target).is_overload:
         build, role = NAMED.get(packet_name(node)), Role.CORE
     if build is not None:
         try:
