@@ -232,6 +232,10 @@ class Graph:
     def inputs(self) -> list[int]: ...
 
     @property
+    def weights(self) -> set[int]:
+        """The inputs that are weights."""
+
+    @property
     def scalars(self) -> list[int]: ...
 
     @property

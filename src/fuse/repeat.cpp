@@ -80,11 +80,18 @@ class Judgement {
     for (const int reader : readers) {
       if (!takes(reader, cone)) return;
     }
+    (void)fits([&] { weigh(value, cone, readers, ends); });
+  }
+
+  // False when a product of sizes does not fit 64 bits: then the value stays as it is.
+  template <class Body>
+  static bool fits(Body body) {
     try {
-      weigh(value, cone, readers, ends);
+      body();
     } catch (const std::invalid_argument&) {
-      // A product of sizes does not fit 64 bits.
+      return false;
     }
+    return true;
   }
 
   void weigh(Value value, const Cone& cone, const std::set<int>& readers, bool ends) {

@@ -413,6 +413,16 @@ void bind_graph(nb::module_& module) {
       .def("__len__", [](const Graph& g) { return g.nodes().size(); })
       .def_prop_ro("name", &Graph::name)
       .def_prop_ro("inputs", &Graph::inputs)
+      .def_prop_ro(
+          "weights",
+          [](const Graph& g) {
+            nb::set weights;
+            for (const Value input : g.inputs()) {
+              if (g.node(input).is_weight) weights.add(nb::int_(input));
+            }
+            return weights;
+          },
+          nb::sig("def weights(self) -> set[int]"), "The inputs that are weights.")
       .def_prop_ro("scalars", &Graph::scalars)
       .def_prop_ro("outputs", &Graph::outputs);
 

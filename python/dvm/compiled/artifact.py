@@ -25,7 +25,7 @@ from dvm.flow.json_form import (
     variable,
 )
 from dvm.flow.numpy_dialect import OPERATIONS
-from dvm.flow.steps import Flow, changed
+from dvm.flow.steps import Flow, Name, Run
 
 _BYTES = {
     "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "bfloat16": 2, "uint32": 4, "int32": 4,
@@ -71,12 +71,16 @@ def load(path: Path, framework: str | None) -> tuple[Parts, str]:
     if missing and chosen == "numpy":
         raise ValueError(f"[load] NumPy has no {', '.join(missing)}: framework='torch' has")
     made = find(chosen)
+    executables = [_core.Executable(_core.Graph.parse(t), like=made.tensor) for t in flow.graphs]
+    constants = _from_sections(header["tensors"], contents, flow, made)
+    for name in _weights(flow, executables) & constants.keys():
+        made.freeze(constants[name])
     parts = Parts(
         str(header["name"]),
         Signature.from_json(header["signature"]),
         flow,
-        [_core.Executable(_core.Graph.parse(text), like=made.tensor) for text in flow.graphs],
-        _from_sections(header["tensors"], contents, flow, made),
+        executables,
+        constants,
         [_fallback(data) for data in header["fallbacks"]],
         [_update(data) for data in header["updates"]],
         float(header["milliseconds"]),
@@ -135,12 +139,23 @@ def _from_sections(
                 raise ValueError(f"[load] {name} lies outside of its section")
             at = start + offset
         constants[name] = framework.from_memory(contents.memory, at, dtype, shape, strides)
-    for name in constants.keys() - changed(flow):
-        framework.freeze(constants[name])
     missing = set(flow.constants) - constants.keys()
     if missing:
         raise ValueError(f"[load] there is no tensor {', '.join(sorted(missing))}")
     return constants
+
+
+def _weights(flow: Flow, executables: Sequence[_core.Executable]) -> set[str]:
+    """The tensors that Graphs declare as weights: the model changes none of them."""
+    names: set[str] = set()
+    for step in flow.steps:
+        if isinstance(step, Run):
+            graph = executables[step.graph].graph
+            order = sorted([*graph.inputs, *graph.scalars])
+            for value, argument in zip(order, step.arguments, strict=True):
+                if value in graph.weights and isinstance(argument, Name):
+                    names.add(argument.text)
+    return names
 
 
 def _bytes(dtype: str, shape: Sequence[int], strides: Sequence[int]) -> int:

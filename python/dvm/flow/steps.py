@@ -187,17 +187,6 @@ def reads(step: Step) -> set[str]:
             return set(names)
 
 
-def changed(flow: Flow) -> set[str]:
-    """The tensors that a call writes into though it did not make them, and may be results that it did make."""
-    names: set[str] = set()
-    for step in flow.steps:
-        if isinstance(step, Update):
-            names.add(step.target)
-        elif isinstance(step, Run):
-            names.update(names_in(step.into))
-    return names
-
-
 def writes(step: Step) -> list[str]:
     """The variables that a step sets."""
     match step:
