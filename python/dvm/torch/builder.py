@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,8 +14,7 @@ from dvm import _core
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES, promote
 from dvm.torch.moves import Moves, Scoring
 from dvm.torch.symbols import IntLike, Size, Symbols, expression
-
-Number = bool | int | float
+from dvm.torch.value import Check, Declined, Number, Value
 
 MAX_RANK = 8
 
@@ -25,77 +24,6 @@ _PRODUCTS = frozenset(_core.products())
 
 # Conversions that lose nothing: a product may read what they were made of.
 _EXACT = frozenset((narrow, "f32") for narrow in ("f16", "bf16", "i8"))
-
-
-class Declined(Exception):  # noqa: N818 - not an error: the operation runs in torch instead
-    """Raised by a builder function for arguments that the core does not cover; its text is the reason."""
-
-
-class Value:
-    """A value of the Graph under construction. Operators compute in its type."""
-
-    __slots__ = ("builder", "id")
-
-    def __init__(self, builder: Builder, id: int) -> None:  # noqa: A002 - the Graph's own word
-        self.builder = builder
-        self.id = id
-
-    @property
-    def type(self) -> str:
-        return self.builder.graph.type(self.id)
-
-    @property
-    def shape(self) -> list[Size]:
-        return self.builder.graph.shape(self.id)
-
-    @property
-    def rank(self) -> int:
-        return len(self.shape)
-
-    @property
-    def kind(self) -> str:
-        """What made it, see Graph.kind."""
-        return self.builder.graph.kind(self.id)
-
-    @property
-    def operands(self) -> list[Value]:
-        """What it was made of."""
-        return [Value(self.builder, operand) for operand in self.builder.graph.operands(self.id)]
-
-    def __add__(self, other: Value | Number) -> Value:
-        return self.builder.op("add", self, other)
-
-    def __radd__(self, other: Number) -> Value:
-        return self.builder.op("add", self, other)
-
-    def __sub__(self, other: Value | Number) -> Value:
-        return self.builder.op("sub", self, other)
-
-    def __rsub__(self, other: Number) -> Value:
-        return self.builder.op("sub", self.builder.constant(other, self.type), self)
-
-    def __mul__(self, other: Value | Number) -> Value:
-        return self.builder.op("mul", self, other)
-
-    def __rmul__(self, other: Number) -> Value:
-        return self.builder.op("mul", self, other)
-
-    def __truediv__(self, other: Value | Number) -> Value:
-        return self.builder.op("div", self, other)
-
-    def __rtruediv__(self, other: Number) -> Value:
-        return self.builder.op("div", self.builder.constant(other, self.type), self)
-
-    def __neg__(self) -> Value:
-        return self.builder.op("neg", self)
-
-
-@dataclass
-class Check:
-    """What must hold of every element, and what IndexError tells if it does not."""
-
-    holds: Value
-    message: str
 
 
 # Values that a kernel reads or knows, whoever made them.

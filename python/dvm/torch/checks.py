@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dvm.torch.builder import Check, Value
 from dvm.torch.symbols import Size
+from dvm.torch.value import Check, Value
 
 
 def combined(checks: Sequence[Check]) -> list[tuple[int, str]]:

@@ -18,11 +18,12 @@ from torch import fx
 
 from dvm.torch.aliases import CONVERSIONS, MOVES, REGROUPING, after, is_number, packet_name
 from dvm.torch.aten import COMPUTED, COPIES, CREATED, NAMED, VIEWS
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
 from dvm.torch.clock import Before, Clock, times_of
 from dvm.torch.operations import operation
 from dvm.torch.roles import Fallback, Role, has_tensor
 from dvm.torch.sinking import sink
+from dvm.torch.value import Declined, Value
 
 
 @dataclass

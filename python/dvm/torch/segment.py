@@ -9,10 +9,10 @@ import torch
 from torch import fx
 
 from dvm import _core
-from dvm.torch.builder import Value
 from dvm.torch.checks import combined
 from dvm.torch.partition import Partition, Segment
 from dvm.torch.symbols import Size, names
+from dvm.torch.value import Value
 
 Known = dict[str, _core.Executable]
 """Executables by the texts of their Graphs."""

@@ -9,7 +9,8 @@ import torch
 from torch import fx
 
 from dvm.torch.aten.table import COMPUTED, lowers
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Builder
+from dvm.torch.value import Value
 
 aten = torch.ops.aten
 

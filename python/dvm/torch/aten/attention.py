@@ -13,8 +13,9 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
 from dvm.torch.moves import Scoring
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

@@ -8,8 +8,9 @@ import torch
 from torch import fx
 
 from dvm.torch.aten.table import CREATED, lowers
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Builder
 from dvm.torch.element_types import COMPUTE, FLOATS
+from dvm.torch.value import Value
 
 aten = torch.ops.aten
 

@@ -16,7 +16,8 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.ranges import positions, within
 from dvm.torch.aten.table import COMPUTED, lowers
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

@@ -13,7 +13,8 @@ from torch import fx
 from dvm.torch.aten.index import pick
 from dvm.torch.aten.reduce import axes_of
 from dvm.torch.aten.table import COMPUTED, lowers
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

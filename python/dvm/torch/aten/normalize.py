@@ -10,7 +10,8 @@ from torch import fx
 
 from dvm.torch.aten.reduce import moments, result_type
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Builder
+from dvm.torch.value import Value
 
 aten = torch.ops.aten
 

@@ -10,8 +10,9 @@ from torch import fx
 
 from dvm.torch.aten.convolution import numbers
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
 from dvm.torch.moves import Moves
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

@@ -9,7 +9,8 @@ from torch import fx
 
 import dvm.torch.operators  # noqa: F401 - defines torch.ops.dvm
 from dvm.torch.aten.table import COMPUTED, lowers, names, overloads
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

@@ -12,8 +12,9 @@ from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COPIES, VIEWS
-from dvm.torch.builder import Builder, Value
+from dvm.torch.builder import Builder
 from dvm.torch.symbols import IntLike, Size
+from dvm.torch.value import Value
 
 aten = torch.ops.aten
 

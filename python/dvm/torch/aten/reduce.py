@@ -10,8 +10,9 @@ import torch
 from torch import fx
 
 from dvm.torch.aten.table import COMPUTED, lowers, overloads
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
 from dvm.torch.element_types import COMPUTE, FLOATS, NAMES
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 

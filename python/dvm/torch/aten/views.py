@@ -9,8 +9,9 @@ from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from dvm.torch.aten.table import COMPUTED, COPIES, VIEWS, lowers, overloads
-from dvm.torch.builder import Builder, Declined, Value
+from dvm.torch.builder import Builder
 from dvm.torch.element_types import COMPUTE, NAMES
+from dvm.torch.value import Declined, Value
 
 aten = torch.ops.aten
 
