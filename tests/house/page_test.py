@@ -95,6 +95,7 @@ def test_text_of_others_is_escaped():
             }
         ],
         "pools": [],
+        "scans": [],
         "attentions": [
             {
                 "operands": [tensor, tensor, tensor],
