@@ -129,7 +129,7 @@ class Rewriting {
     const Value first = node.operands.empty() ? -1 : node.operands[0];
     switch (node.kind) {
       case NodeKind::kInput:
-        return made_.input(node.name, node.type, node.shape);
+        return made_.input(node.name, node.type, node.shape, node.is_weight);
       case NodeKind::kScalar:
         return made_.scalar(node.name, node.type);
       case NodeKind::kConstant:

@@ -244,3 +244,15 @@ def test_a_weight_is_said_in_the_text_of_a_graph():
     graph = linear().graph
     assert "weight weight : f32[n, k]" in str(graph)
     assert str(_core.Graph.parse(str(graph))) == str(graph)
+
+
+def test_a_weight_stays_one_where_shapes_are_stitched():
+    graph = _core.Graph("layer")
+    x = graph.input("x", "f32", ["b", "s", 256])
+    weight = graph.input("weight", "f32", [256, 256], weight=True)
+    flat = graph.matmul(graph.reshape(x, ["b*s", 256]), graph.permute(weight, [1, 0]))
+    graph.output(graph.elementwise("add", [graph.reshape(flat, ["b", "s", 256]), x]))
+    run = _core.Executable(graph)
+    x, weight = torch.randn(3, 4, 256), torch.randn(256, 256)
+    assert packings(lambda: run(x, weight)) == (1, 0)
+    torch.testing.assert_close(run(x, weight), x @ weight.T + x, rtol=1e-4, atol=1e-4)
