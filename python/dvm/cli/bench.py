@@ -197,7 +197,7 @@ def soak(
     if unknown:
         raise CliError(f"there is no model {unknown[0]}; there are {', '.join(ENTRIES)}")
     chosen = [ENTRIES[name] for name in names or ENTRIES]
-    need(*{package: None for entry in chosen for package in entry.packages} or ["torch"])
+    need("torch", *dict.fromkeys(package for entry in chosen for package in entry.packages))
     if threads is not None:
         torch.set_num_threads(threads)
     engines = ["eager", *[benchmark.INDUCTOR] * inductor, *[benchmark.EXPORTED] * export, "dvm"]
@@ -246,7 +246,7 @@ def fusion(
     if unknown:
         raise CliError(f"there is no layer {unknown[0]}; there are {', '.join(known)}")
     chosen = [benchmark.find(name) for name in names or benchmark.CATALOGUE]
-    need(*{package: None for layer in chosen for package in layer.packages} or ["torch"])
+    need("torch", *dict.fromkeys(package for layer in chosen for package in layer.packages))
     engines = ["dvm", *["inductor"] * inductor]
     results = []
     with stages() as progress:

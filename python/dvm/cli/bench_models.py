@@ -55,7 +55,7 @@ def models(
     if model not in (*known, "all"):
         raise CliError(f"--model {model}: there is no such model; there are {', '.join(known)}")
     chosen = list(known.values()) if model == "all" else [known[model]]
-    need(*dict.fromkeys(package for each in chosen for package in each.entry.packages))
+    need("torch", *dict.fromkeys(package for each in chosen for package in each.entry.packages))
     if threads is not None:
         torch.set_num_threads(threads)
     names = ["eager", *["inductor"] * inductor]

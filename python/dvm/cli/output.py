@@ -35,10 +35,10 @@ def extra_of(module: str) -> str:
     return _EXTRA_OF[module]
 
 
-def need(*modules: str) -> ModuleType:
-    """Imports `modules` and returns the first; a missing one is an error that says what to install."""
+def need(module: str, *others: str) -> ModuleType:
+    """Imports all of them and returns the first; a missing one is an error that says what to install."""
     loaded = []
-    for name in modules:
+    for name in (module, *others):
         try:
             loaded.append(importlib.import_module(name))
         except ModuleNotFoundError as error:
