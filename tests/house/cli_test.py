@@ -152,6 +152,7 @@ def test_explain_of_a_torch_function(dvm_command, kernels):
             ["bench", "models", "--model", "x"],
             "there is no such model; there are minilm, bert-base,",
         ),
+        (["bench", "eager", "--program", "x"], "there is no such program; there are mlp,"),
         (["bench", "soak", "nonsense"], "there is no model nonsense; there are bert,"),
         (["bench", "compare", "nowhere.json", "nowhere.json"], "nowhere.json"),
         (["bench", "compare", "{file}", "{file}"], "not JSON"),

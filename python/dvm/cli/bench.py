@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from dvm.cli import bench_tables as tables
+from dvm.cli.bench_eager import eager
 from dvm.cli.bench_files import note_load, read, write
 from dvm.cli.bench_models import models
 from dvm.cli.bench_options import Inductor, JsonFile, Quick, Rivals
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 
 app.command()(models)
+app.command()(eager)
 
 
 @app.command()
