@@ -1,6 +1,6 @@
 """Looks for random eager programs that a scope runs otherwise than eager, and prints each kind of failure once, small:
 
-    python tests/properties/eager_hunt.py --scope dvm.torch:fuse --first 0 --count 1000
+    python tests/properties/eager_hunt.py --scope dvm.torch:fuse --options least_elements=0 --count 1000
 
 The tests of random_eager_test.py stop at the first; this goes on. The seed in work stands on stderr, for crashes.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import functools
 import importlib
 import re
 import sys
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--scope", default="dvm.torch:fuse", help="MODULE:NAME of what makes a context"
     )
+    parser.add_argument("--options", default="", help="of the scope: least_elements=0,limit=3")
     parser.add_argument("--first", type=int, default=0, help="seed")
     parser.add_argument("--count", type=int, default=1000, help="of programs")
     parser.add_argument(
@@ -33,7 +35,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0, help="to stop after")
     given = parser.parse_args()
     module, name = given.scope.split(":")
-    scope = getattr(importlib.import_module(module), name)
+    options = dict(each.split("=") for each in given.options.split(",") if each)
+    maker = getattr(importlib.import_module(module), name)
+    scope = functools.partial(maker, **{option: int(value) for option, value in options.items()})
     faulthandler.enable()
     kinds: dict[str, int] = {}
     end = time.monotonic() + given.seconds
