@@ -27,6 +27,7 @@ def main() -> None:
         "--scope", default="dvm.torch:fuse", help="MODULE:NAME of what makes a context"
     )
     parser.add_argument("--options", default="", help="of the scope: least_elements=0,limit=3")
+    parser.add_argument("--but", default="", help="facts not to compare: stride,version")
     parser.add_argument("--first", type=int, default=0, help="seed")
     parser.add_argument("--count", type=int, default=1000, help="of programs")
     parser.add_argument(
@@ -48,7 +49,7 @@ def main() -> None:
         sys.stderr.write(f"\r{seed}")
         sys.stderr.flush()
         program = RandomEager(Seeded(seed), given.statements or 8 + seed % 3 * 6, seed)
-        found = failing(program.parts, seed, scope)
+        found = failing(program.parts, seed, scope, [each for each in given.but.split(",") if each])
         done += 1
         if found is not None:
             kind = _kind(found)

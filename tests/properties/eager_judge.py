@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,34 +29,29 @@ class Verdict:
     unclear: int = 0
 
 
-def judge(text: str, scope: Scope) -> Verdict:
-    """Runs a program in eager and under the scope, there twice: the second time the scope has seen it all."""
+def judge(text: str, scope: Scope, but: Collection[str] = ()) -> Verdict:
+    """Runs a program in eager and under the scope, there twice: the second time the scope has seen it all. Facts `but`,
+    as "stride", are not compared."""
     wanted = run(text, contextlib.nullcontext)
     for _ in range(2):
-        verdict = _compare(text, run(text, scope), wanted)
+        verdict = _compare(text, run(text, scope).without(but), wanted.without(but), but)
         if verdict.differences:
             break
     return verdict
 
 
-def _compare(text: str, came: Outcome, wanted: Outcome) -> Verdict:
-    suspects = [
-        place
-        for place in wanted.places | came.places
-        if not _same(came.places.get(place), wanted.places.get(place))
-    ]
+def _compare(text: str, came: Outcome, wanted: Outcome, but: Collection[str]) -> Verdict:
+    places = wanted.places | came.places
+    suspects = [p for p in places if not _same(came.places.get(p), wanted.places.get(p))]
     if not suspects:
         return Verdict(())
-    again = run(
-        text, contextlib.nullcontext
-    )  # what lies in memory that nobody has written, eager cannot repeat
-    noisy = [run(text, lambda seed=seed: Noise(seed)) for seed in range(_RUNS)]  # type: ignore[misc]
+    # What lies in memory that nobody has written, eager cannot repeat.
+    again = run(text, contextlib.nullcontext).without(but)
+    noisy = [run(text, lambda seed=seed: Noise(seed)).without(but) for seed in range(_RUNS)]  # type: ignore[misc]
     differences, unclear = [], 0
     for place in suspects:
-        if not (
-            _same(again.places.get(place), wanted.places.get(place))
-            and _steady(place, wanted, noisy)
-        ):
+        repeats = _same(again.places.get(place), wanted.places.get(place))
+        if not repeats or not _steady(place, wanted, noisy):
             unclear += 1
         elif not _near(place, came, wanted, noisy):
             differences.append(_difference(place, came, wanted))
@@ -169,14 +164,19 @@ def _simpler(text: str) -> list[str]:
     return [bare, *("\n".join([*lines[:i], *lines[i + 1 :]]) for i in range(len(lines)))]
 
 
-def failing(parts: Sequence[Part], seed: int, scope: Scope) -> str | None:
+def failing(
+    parts: Sequence[Part], seed: int, scope: Scope, but: Collection[str] = ()
+) -> str | None:
     """None where a program does the same under the scope; else the least part of it that does not, as a script."""
+    seen: Sequence[str] = ()
 
     def differs(left: Sequence[Part]) -> bool:
-        return bool(judge(script(left, seed), scope).differences)
+        nonlocal seen
+        found = judge(script(left, seed), scope, but).differences
+        seen = found or seen  # some failures do not come again
+        return bool(found)
 
     if not differs(parts):
         return None
     text = script(shrink(parts, differs), seed)
-    wrong = "\n".join(f"# {each}" for each in judge(text, scope).differences)
-    return f"{HEADER}{text}{wrong}"
+    return HEADER + text + "\n".join(f"# {each}" for each in seen)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import math
 import pickle
 import re
 import threading
 import traceback
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +48,17 @@ class Outcome:
     """What a run left: its places by name."""
 
     places: dict[str, Seen] = field(default_factory=dict)
+
+    def without(self, names: Collection[str]) -> Outcome:
+        """The same, but for facts of these names."""
+
+        def kept(seen: Seen) -> Seen:
+            facts = tuple(
+                f for f in seen.facts if not (isinstance(f, tuple) and f[:1] and f[0] in names)
+            )
+            return Seen(facts, seen.numbers, seen.slack)
+
+        return Outcome({where: kept(seen) for where, seen in self.places.items()})
 
     def note(self, where: str, value: Any) -> None:
         """Adds a value and what hangs on it, or why it cannot be looked at."""
@@ -80,9 +92,9 @@ class Outcome:
         except RuntimeError as error:  # those of inference mode have none
             version = str(error)
         facts = (
-            type(tensor).__name__, tensor.dtype, tuple(tensor.shape), tensor.stride(),
-            ("offset", tensor.storage_offset()), ("version", version),
-            ("view", tensor._is_view()), ("leaf", tensor.is_leaf), ("needs", tensor.requires_grad),
+            ("class", type(tensor).__name__), ("dtype", tensor.dtype), ("shape", tuple(tensor.shape)),
+            ("stride", tensor.stride()), ("offset", tensor.storage_offset()), ("version", version),
+            ("leaf", tensor.is_leaf), ("needs", tensor.requires_grad),
             ("made by", type(tensor.grad_fn).__name__),
         )  # fmt: skip
         self.places[where] = Seen(facts, _numbers(tensor))
@@ -186,7 +198,9 @@ class Noise(TorchDispatchMode):
         self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if operation._schema.name.split("::")[-1] in _EXACT_OPS or operation.is_view:
+        name = operation._schema.name.split("::")[-1]
+        widens = name == "_to_copy" and _digits(kwargs.get("dtype")) >= _digits(args[0].dtype)
+        if name in _EXACT_OPS or operation.is_view or widens:
             return operation(*args, **kwargs)
         schema = operation._schema
         written = [a.alias_info is not None and a.alias_info.is_write for a in schema.arguments]
@@ -214,7 +228,14 @@ class Noise(TorchDispatchMode):
         if tensor.is_floating_point() and not overlaps:
             step = _UNITS * torch.finfo(tensor.dtype).eps
             signs = torch.randint(0, 2, tensor.shape, generator=self._random) * 2 - 1
-            tensor.mul_((1 + step * signs).to(tensor.dtype))
+            tensor.mul_((1 + step * signs.double()).to(tensor.dtype))
+
+
+def _digits(kind: torch.dtype | None) -> float:
+    """Of a type's mantissa; more than any for none, which changes nothing."""
+    if kind is None or not kind.is_floating_point:
+        return math.inf if kind is None else 0.0
+    return -math.log2(torch.finfo(kind).eps)
 
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
