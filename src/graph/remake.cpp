@@ -71,9 +71,36 @@ const Node& Remaking::node(Value value) const {
 
 Dim Remaking::dim(Dim dim) {
   if (&from_ == &into_) return dim;
-  const auto [known, is_new] = dims_.try_emplace(dim, -1);
-  if (is_new) known->second = into_.dims().parse(from_.dims().written(dim));
-  return known->second;
+  const auto known = dims_.find(dim);
+  if (known != dims_.end()) return known->second;
+  const Dim made = by_name_ ? into_.dims().parse(from_.dims().written(dim)) : translate(dim);
+  return dims_[dim] = made;
+}
+
+// The same expression over the symbols that stand for those of `from_`.
+Dim Remaking::translate(Dim dim) {
+  Dims& dims = into_.dims();
+  const Dims::Node& node = from_.dims().node(dim);
+  switch (node.kind) {
+    case DimKind::kConstant:
+      return dims.constant(node.value);
+    case DimKind::kSymbol:
+      throw std::invalid_argument("[remake] nothing stands for the dimension " + node.name);
+    case DimKind::kOperation: {
+      const Dim a = this->dim(node.a);
+      return dims.binary(node.op, a, this->dim(node.b));
+    }
+    case DimKind::kPolynomial:
+      break;
+  }
+  Dim sum = dims.constant(0);
+  for (const Monomial& term : node.terms) {
+    Dim product = dims.constant(term.factor);
+    for (const Dim atom : term.atoms)
+      product = dims.binary(DimOp::kMultiply, product, this->dim(atom));
+    sum = dims.binary(DimOp::kAdd, sum, product);
+  }
+  return sum;
 }
 
 std::vector<Dim> Remaking::shape(const Node& node) {

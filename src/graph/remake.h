@@ -3,6 +3,7 @@
 #pragma once
 
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -11,8 +12,9 @@ namespace dvm {
 
 class Remaking {
  public:
-  /// Both may be the same.
-  Remaking(const Graph& from, Graph& into) : from_(from), into_(into) {}
+  /// Both may be the same. `dims` says which dimensions of `into` stand for symbols of `from`; others go by their names.
+  Remaking(const Graph& from, Graph& into, std::unordered_map<Dim, Dim> dims = {})
+      : from_(from), into_(into), by_name_(dims.empty()), dims_(std::move(dims)) {}
 
   /// Throws std::invalid_argument for a number that is no value.
   const std::vector<Value>& operands(Value value) const { return node(value).operands; }
@@ -25,8 +27,11 @@ class Remaking {
   Dim dim(Dim dim);
   std::vector<Dim> shape(const Node& node);
 
+  Dim translate(Dim dim);
+
   const Graph& from_;
   Graph& into_;
+  bool by_name_;
   std::unordered_map<Dim, Dim> dims_;  // of the one Graph, in the other
 };
 

@@ -163,6 +163,28 @@ std::string type_name(PyObject* object) { return Py_TYPE(object)->tp_name; }
 
 }  // namespace
 
+bool look(const Framework& framework, PyObject* tensor, eager::Region& region) {
+  dlpack::Tensor seen;
+  if (framework.api == nullptr || framework.api->look == nullptr) return false;
+  if (framework.api->look(tensor, &seen) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  if (seen.device.type != dlpack::kCpu || seen.rank > kMaxRank ||
+      !read_type(seen.type, region.type))
+    return false;
+  region.data = static_cast<char*>(seen.data) + seen.byte_offset;
+  region.layout.rank = seen.rank;
+  std::int64_t contiguous = bytes(region.type);
+  for (int i = seen.rank - 1; i >= 0; --i) {
+    region.layout.sizes[i] = seen.sizes[i];
+    region.layout.strides[i] =
+        seen.strides == nullptr ? contiguous : seen.strides[i] * bytes(region.type);
+    contiguous *= seen.sizes[i];
+  }
+  return true;
+}
+
 Framework framework_of(PyTypeObject* type) {
   KnownType& known = known_types[(reinterpret_cast<std::uintptr_t>(type) >> 5) % kKnownTypes];
   if (known.type != type) {

@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "eager/memory.h"
 #include "python/dlpack.h"
 #include "runtime/executable.h"
 
@@ -91,6 +92,13 @@ class ResultTensor {
   nb::object array_;
   void* data_ = nullptr;
 };
+
+/// What the framework of `tensor` says of it; false when the core has no such tensors.
+bool look(const Framework& framework, PyObject* tensor, eager::Region& region);
+
+/// Memory of the recorder's as a tensor of the framework's.
+nb::object tensor_of(const Framework& framework, const eager::Region& region,
+                     eager::Buffer* buffer);
 
 /// The bits of a Python number, NumPy scalar or 0-d tensor in the compute type of `type`.
 std::uint64_t scalar_bits(PyObject* object, Type type, const Whose& whose);

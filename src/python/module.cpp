@@ -11,4 +11,5 @@ NB_MODULE(_core, module) {
   dvm::python::bind_executable(module);
   dvm::python::bind_plans(module);
   dvm::python::bind_kernel_function(module);
+  dvm::python::bind_recorder(module);
 }

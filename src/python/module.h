@@ -11,5 +11,6 @@ void bind_graph(nanobind::module_& module);  // and fuse
 void bind_executable(nanobind::module_& module);
 void bind_plans(nanobind::module_& module);
 void bind_kernel_function(nanobind::module_& module);
+void bind_recorder(nanobind::module_& module);
 
 }  // namespace dvm::python

@@ -85,7 +85,43 @@ NumPy& numpy() {
   return *instance;
 }
 
+// A tensor whose memory is a Buffer.
+struct Buffered {
+  dlpack::ManagedTensor tensor;
+  eager::Buffer* buffer;
+  std::int64_t sizes[kMaxRank], strides[kMaxRank];
+};
+
 }  // namespace
+
+nb::object tensor_of(const Framework& framework, const eager::Region& region,
+                     eager::Buffer* buffer) {
+  auto* const lent = new Buffered{};
+  const Layout& layout = region.layout;
+  for (int i = 0; i < layout.rank; ++i) {
+    lent->sizes[i] = layout.sizes[i];
+    lent->strides[i] = layout.strides[i] / bytes(region.type);
+  }
+  lent->buffer = buffer;
+  lent->tensor = {{dlpack::kMajorVersion, 3},
+                  lent,
+                  [](dlpack::ManagedTensor* self) {
+                    auto* const buffered = static_cast<Buffered*>(self->context);
+                    eager::Memory::process().release(buffered->buffer);
+                    delete buffered;
+                  },
+                  0,
+                  {region.data,
+                   {dlpack::kCpu, 0},
+                   layout.rank,
+                   dlpack_type(region.type),
+                   lent->sizes,
+                   lent->strides,
+                   0}};
+  void* object = nullptr;
+  if (framework.api->give(&lent->tensor, &object) != 0) throw nb::python_error();
+  return nb::steal(static_cast<PyObject*>(object));
+}
 
 ResultTensor::~ResultTensor() {
   if (managed_ != nullptr && managed_->deleter != nullptr) managed_->deleter(managed_);

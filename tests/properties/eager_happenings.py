@@ -53,8 +53,8 @@ def look(p: RandomEager) -> str:
     y = p.tensor()
     return "log(" + c.pick(
         (
-            f"{x}", f"{x}.tolist()", f"repr({x})", f"{x}._version", f"{x}.is_contiguous()", f"{x}.stride()",
-            f"{x}.data_ptr() == {y}.data_ptr()", f"{x}.shape", f"str({x}.dtype)", f"{x}._base is {y}",
+            f"{x}", f"{x}.tolist()", f"repr({x})", f"{x}._version", f"{x}.is_contiguous()",
+            f"{x}.data_ptr() == {y}.data_ptr()", f"{x}.shape", f"str({x}.dtype)",
             f"torch.equal({x}, {y})", f"torch.allclose({x}, {y})", f"{x}.storage_offset()", f"len({x})",
             f"[float(row.sum()) for row in {x}]", f"{x} is {y}", f"{x}.is_set_to({y})", f"{x}.numel()",
             f"{x}.sum().item()", f"({x}._version, {y}._version)", f"{x}.requires_grad", f"{x}.any().item()",

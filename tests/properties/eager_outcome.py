@@ -93,7 +93,7 @@ class Outcome:
             version = str(error)
         facts = (
             ("class", type(tensor).__name__), ("dtype", tensor.dtype), ("shape", tuple(tensor.shape)),
-            ("stride", tensor.stride()), ("offset", tensor.storage_offset()), ("version", version),
+            ("stride", _strides(tensor)), ("offset", tensor.storage_offset()), ("version", version),
             ("leaf", tensor.is_leaf), ("needs", tensor.requires_grad),
             ("made by", type(tensor.grad_fn).__name__),
         )  # fmt: skip
@@ -110,6 +110,13 @@ class Outcome:
                 groups.setdefault(at, []).append(name)
         shared = sorted(names for names in groups.values() if len(names) > 1)
         self.places["memory shared by"] = Seen((str(shared),))
+
+
+def _strides(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Those of axes of size 1 lead nowhere."""
+    return tuple(
+        step if size > 1 else 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+    )
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:

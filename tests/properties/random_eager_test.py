@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import pytest
 
@@ -16,9 +17,10 @@ from random_eager import RandomEager  # noqa: E402
 
 import dvm.torch  # noqa: E402
 
-SCOPES = {"eager": contextlib.nullcontext}
-if hasattr(dvm.torch, "fuse"):
-    SCOPES["fused"] = dvm.torch.fuse
+SCOPES = {
+    "eager": contextlib.nullcontext,
+    "fused": functools.partial(dvm.torch.fuse, least_elements=0),
+}
 
 
 @pytest.fixture(scope="module", params=SCOPES)

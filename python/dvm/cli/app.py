@@ -6,11 +6,12 @@ Exit codes: 0 done; 1 what was asked for was found wrong (results differ, the do
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
-from dvm.cli import bench, demo, dis, doctor, explain, info, run
+from dvm.cli import bench, demo, dis, doctor, explain, info, run, script
 from dvm.cli.output import CliError, console, errors
 
 app = typer.Typer(
@@ -44,8 +45,13 @@ def options(
 
 def main() -> None:
     """Runs the command line; what `dvm` and `python -m dvm` start."""
+    arguments = sys.argv[1:]
     try:
-        app()
+        # Everything behind the name of a program is the program's.
+        if arguments[:1] == ["run"] and script.is_script(arguments[1:]):
+            script.run_script(arguments[1:])
+        else:
+            app()
     except CliError as error:
         errors.print(f"[bold red]error[/] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None

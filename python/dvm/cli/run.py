@@ -1,5 +1,5 @@
-"""`dvm run`: what the kernels of some calls take, as a table and as a Chrome trace. (A script without a name, `dvm run
-script.py`, is kept for running a program as it is.)
+"""`dvm run`: what the kernels of some calls take, as a table and as a Chrome trace. (`dvm run script.py`, a file
+without a name in it, is script.py's.)
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ def run(
     calls: Annotated[int, typer.Option(min=1, help="How many calls to measure.")] = 10,
     json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
 ) -> None:
-    """Run a function or saved model on example arguments, and show what its kernels take."""
+    """Run a function or saved model on example arguments, and show what its kernels take.
+
+    `dvm run [--explain] SCRIPT.py [ARGUMENTS]` and `dvm run [--explain] -m MODULE [ARGUMENTS]` run a program
+    instead, as Python would, with PyTorch's operations fused as they are issued.
+    """
     import dvm
 
     arguments = [parse_argument(shape) for shape in shapes or []]
@@ -77,8 +81,6 @@ def _call(target: str, arguments: list[Argument]) -> Callable[[], Any]:
         model = load_saved(target)
         given = model.examples(*(argument.shape for argument in arguments))
         return lambda: model(*given)
-    if target.endswith(".py"):
-        raise CliError(f"{target}: wanted {target}:name, a function or module of that file")
     found = load(target)
     if isinstance(found, dvm.Kernel):
         arrays = [_array(argument) for argument in arguments]

@@ -1,6 +1,7 @@
-"""DVM as a backend of torch.compile.
+"""DVM for PyTorch: as a backend of torch.compile, and as a scope that fuses eager code.
 
 compiled = torch.compile(model, backend="dvm", dynamic=True)
+with dvm.torch.fuse(): ...
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ except ImportError as error:
     ) from error
 
 from dvm.torch.backend import dvm
+from dvm.torch.eager.scope import disable_fusion, enable_fusion, fuse
 from dvm.torch.explain import Explanation, explain
 from dvm.torch.options import Options
 
 del _torch
 
-__all__ = ["Explanation", "Options", "dvm", "explain"]
+__all__ = ["Explanation", "Options", "disable_fusion", "dvm", "enable_fusion", "explain", "fuse"]

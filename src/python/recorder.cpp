@@ -1,0 +1,422 @@
+#include "python/recorder.h"
+
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "eager/derive.h"
+#include "graph/text.h"
+#include "python/callable.h"
+#include "python/module.h"
+
+namespace dvm::python {
+namespace {
+
+using nanobind::literals::operator""_a;
+
+// Below this the GIL is not worth giving away.
+constexpr std::int64_t kReleaseGilBytes = 1 << 20;
+
+bool overlap(const eager::Region& a, const eager::Region& b) {
+  return a.begin() < b.end() && b.begin() < a.end();
+}
+
+bool shares_elements(const eager::Region& region) {
+  for (int i = 0; i < region.layout.rank; ++i) {
+    if (region.layout.sizes[i] > 1 && region.layout.strides[i] == 0) return true;
+  }
+  return false;
+}
+
+std::string name_of(PyObject* function) {
+  const nb::object name = nb::getattr(nb::handle(function), "__name__", nb::none());
+  return nb::cast<std::string>(nb::str(name.is_none() ? nb::handle(function) : nb::handle(name)));
+}
+
+}  // namespace
+
+Recorder::Recorder(nb::object helper, nb::object tensor, nb::object parameter, int limit,
+                   std::int64_t least_elements)
+    : helper_(std::move(helper)),
+      is_grad_enabled_(nb::module_::import_("torch").attr("is_grad_enabled")),
+      is_autocast_enabled_(nb::module_::import_("torch").attr("is_autocast_enabled")),
+      framework_(framework_of(reinterpret_cast<PyTypeObject*>(tensor.ptr()))),
+      key_(reinterpret_cast<PyTypeObject*>(tensor.ptr()),
+           reinterpret_cast<PyTypeObject*>(parameter.ptr())),
+      limit_(limit),
+      least_elements_(least_elements) {}
+
+Recorder::~Recorder() { eager::Memory::process().end(listed_); }
+
+nb::object Recorder::direct(PyObject* function, PyObject* args, PyObject* kwargs) const {
+  PyObject* const result = PyObject_Call(function, args, kwargs == Py_None ? nullptr : kwargs);
+  if (result == nullptr) throw nb::python_error();
+  return nb::steal(result);
+}
+
+// Threads that this scope does not see might read what is not computed yet.
+bool Recorder::others_run() {
+  PyThreadState* const first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+  return PyThreadState_Next(first) != nullptr;
+}
+
+nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched) {
+  if (closed_ || busy_) return direct(function, args, kwargs);
+  // Getters and setters of attributes: none reads elements.
+  if (std::string_view(Py_TYPE(function)->tp_name) == "method-wrapper")
+    return direct(function, args, kwargs);
+  Treatment treatment = Vocabulary::process().of(function, helper_);
+  if (treatment == Treatment::kDirect) return direct(function, args, kwargs);
+  if (treatment == Treatment::kRecord && others_run()) {
+    treatment = Treatment::kFlush;
+    if (!trace_.empty()) flush("another thread runs");
+  }
+  if (treatment == Treatment::kRecord) {
+    if (!key_.read(function, args, kwargs)) {
+      treatment = key_.tensors().empty() && trace_.empty() ? Treatment::kDirect : Treatment::kFlush;
+    } else {
+      // Autograd has to see the parts of what it differentiates, and autocast converts them.
+      if (!dispatched && (needs_gradients() || nb::cast<bool>(is_autocast_enabled_("cpu"))))
+        return through(function, args, kwargs);
+      const Phrase& found = phrase({function, args, kwargs, dispatched});
+      treatment = found.treatment;
+      if (treatment == Treatment::kRecord && is_tiny() && !touches_pending()) {
+        const bool hinders = found.made_by->changes() && touches_read();
+        treatment = hinders ? Treatment::kFlush : Treatment::kDirect;
+      }
+      if (treatment == Treatment::kRecord && !can_write(found)) treatment = Treatment::kFlush;
+      if (treatment == Treatment::kRecord) return record(found, dispatched);
+    }
+  }
+  if (treatment == Treatment::kThrough && !dispatched) return through(function, args, kwargs);
+  if (treatment != Treatment::kDirect) {
+    ++fallbacks_[name_of(function)];
+    const bool is_read = treatment == Treatment::kRead && key_.read(function, args, kwargs);
+    if (!trace_.empty() && !(is_read && !touches_pending())) flush(name_of(function));
+    if (treatment == Treatment::kExpose && key_.read(function, args, kwargs)) {
+      for (const eager::Region& region : key_.regions()) {
+        if (eager::Buffer* const buffer = eager::Memory::process().find(region.data))
+          buffer->exposed = true;
+      }
+    }
+  }
+  return direct(function, args, kwargs);
+}
+
+nb::object Recorder::through(PyObject* function, PyObject* args, PyObject* kwargs) const {
+  return helper_.attr("through")(nb::handle(function), nb::handle(args),
+                                 kwargs == nullptr ? nb::none() : nb::borrow(kwargs));
+}
+
+// Meanwhile calls are our own: Templates are traced.
+const Phrase& Recorder::phrase(const Call& call) {
+  busy_ = true;
+  try {
+    const Phrase& found = Vocabulary::process().phrase(key_, call, helper_);
+    busy_ = false;
+    return found;
+  } catch (...) {
+    busy_ = false;
+    throw;
+  }
+}
+
+bool Recorder::needs_gradients() const {
+  if (nb::cast<bool>(is_grad_enabled_())) {
+    for (PyObject* const tensor : key_.tensors()) {
+      if (nb::cast<bool>(nb::handle(tensor).attr("requires_grad"))) return true;
+    }
+  }
+  return false;
+}
+
+// Whether operands are so small that recording them takes longer than computing.
+bool Recorder::is_tiny() const {
+  return std::ranges::all_of(key_.regions(), [&](const eager::Region& region) {
+    return region.layout.elements() < least_elements_;
+  });
+}
+
+// Whether an operand lies in memory that is yet to be written.
+bool Recorder::touches_pending() const {
+  return std::ranges::any_of(key_.regions(), [&](const eager::Region& region) {
+    const eager::Buffer* const buffer = eager::Memory::process().find(region.data);
+    if (buffer != nullptr) return !buffer->pending.empty();
+    return std::ranges::any_of(writes_,
+                               [&](const Write& write) { return overlap(write.region, region); });
+  });
+}
+
+// Whether an operand lies in memory that the trace is yet to read.
+bool Recorder::touches_read() const {
+  return std::ranges::any_of(key_.regions(), [&](const eager::Region& region) {
+    return std::ranges::any_of(trace_.externals(), [&](const eager::Region& external) {
+      return overlap(external, region);
+    });
+  });
+}
+
+// Finds the value of an operand. False when the trace had to be run first, and all operands are to be looked at again.
+bool Recorder::resolve(std::size_t operand) {
+  const eager::Region& region = key_.regions()[operand];
+  const auto outside = [&] {
+    const int before = trace_.values();
+    operands_.push_back(trace_.external(region));
+    if (trace_.values() != before) owners_.push_back(nb::borrow(key_.tensors()[operand]));
+    return true;
+  };
+  for (const Write& write : writes_) {
+    if (same(write.region, region.view())) {
+      operands_.push_back(write.value);
+      return true;
+    }
+    if (overlap(write.region, region)) {
+      flush("a view of what is changed");
+      return false;
+    }
+  }
+  eager::Buffer* const buffer = eager::Memory::process().find(region.data);
+  if (buffer == nullptr || buffer->pending.empty()) return outside();
+  for (const eager::Pending& pending : buffer->pending) {
+    if (same(pending.region, region.view())) {
+      operands_.push_back(pending.value);
+      return true;
+    }
+  }
+  for (const eager::Pending& pending : buffer->pending) {
+    if (auto view = eager::derive(pending.value, pending.region, region)) {
+      const int value = trace_.view(std::move(*view));
+      buffer->pending.push_back({region, value, true});
+      operands_.push_back(value);
+      return true;
+    }
+  }
+  for (const eager::Pending& pending : buffer->pending) {
+    if (overlap(pending.region, region)) {
+      flush("a view that no kernel can take");
+      return false;
+    }
+  }
+  return outside();
+}
+
+// An error of torch's otherwise.
+bool Recorder::can_write(const Phrase& phrase) const {
+  for (int i = 0; i < phrase.made_by->results(); ++i) {
+    const int target = phrase.made_by->writes(i);
+    if (target >= 0 && shares_elements(key_.regions()[target])) return false;
+  }
+  return true;
+}
+
+void Recorder::write(std::size_t operand, int value) {
+  const eager::Region& region = key_.regions()[operand];
+  eager::Buffer* const buffer = eager::Memory::process().find(region.data);
+  if (buffer == nullptr) {
+    for (Write& write : writes_) {
+      if (same(write.region, region.view())) {
+        write.value = value;
+        return;
+      }
+    }
+    writes_.push_back({region, value, nb::borrow(key_.tensors()[operand])});
+    exposed_write_ |= !trusting;
+    return;
+  }
+  for (eager::Pending& pending : buffer->pending) {
+    if (!pending.derived && same(pending.region, region.view())) {
+      pending.value = value;
+      std::erase_if(buffer->pending, [](const eager::Pending& each) { return each.derived; });
+      return;
+    }
+  }
+  buffer->pending.push_back({region, value, false});
+  if (!buffer->listed) {
+    buffer->listed = true;
+    listed_.push_back(buffer);
+  }
+  exposed_write_ |= buffer->exposed;
+}
+
+nb::object Recorder::fresh(const eager::Region& shape, int value) {
+  eager::Region region = shape;
+  const std::int64_t count = region.layout.elements() * bytes(region.type);
+  eager::Buffer* const buffer = eager::Memory::process().allocate(count);
+  region.data = buffer->data;
+  nb::object tensor = tensor_of(framework_, region, buffer);
+  buffer->pending.push_back({region, value, false});
+  buffer->listed = true;
+  listed_.push_back(buffer);
+  return tensor;
+}
+
+nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
+  const eager::Template& made_by = *phrase.made_by;
+  const auto& regions = key_.regions();
+  // What is written must be whole: the memory of a value of its own, or of nothing that is pending.
+  for (int i = 0; i < made_by.results(); ++i) {
+    const int target = made_by.writes(i);
+    if (target < 0) continue;
+    const eager::Buffer* const buffer = eager::Memory::process().find(regions[target].data);
+    bool is_fit = true;
+    if (buffer != nullptr) {
+      for (const eager::Pending& pending : buffer->pending) {
+        if (!pending.derived && !same(pending.region, regions[target].view()) &&
+            overlap(pending.region, regions[target]))
+          is_fit = false;
+      }
+    }
+    for (const Write& write : writes_) {
+      if (!same(write.region, regions[target].view()) && overlap(write.region, regions[target]))
+        is_fit = false;
+    }
+    if (!is_fit) flush("a change of a part of what is not there yet");
+  }
+  const std::size_t count = key_.tensors().size();
+  operands_.clear();
+  for (std::size_t i = 0; i < count;) {
+    if (resolve(i)) {
+      ++i;
+    } else {
+      operands_.clear();
+      i = 0;
+    }
+  }
+  std::vector<std::uint64_t> numbers;
+  const Graph& graph = made_by.graph();
+  for (std::size_t i = 0; i < phrase.numbers.size(); ++i) {
+    const auto number = static_cast<std::size_t>(phrase.numbers[i]);
+    numbers.push_back(key_.number(number, graph.node(graph.scalars()[i]).type));
+  }
+  std::vector<TensorView> views;
+  for (const eager::Region& region : regions) views.push_back(region.view());
+  const int first = trace_.record(made_by, operands_, numbers);
+  ++recorded_;
+  nb::list results;
+  for (int i = 0; i < made_by.results(); ++i) {
+    const int target = made_by.writes(i);
+    if (target >= 0) {
+      write(static_cast<std::size_t>(target), first + i);
+      PyObject* const tensor = key_.tensors()[target];
+      if (!dispatched) helper_.attr("changed")(nb::handle(tensor));
+      results.append(nb::handle(tensor));
+    } else {
+      eager::Region region;
+      region.type = made_by.type(i);
+      region.layout = made_by.layout(i, views);
+      results.append(fresh(region, first + i));
+    }
+  }
+  if (exposed_write_ || trace_.size() >= limit_) {
+    const std::string why = exposed_write_ ? "a change of a tensor from outside" : "the limit";
+    flush(why);
+  }
+  if (phrase.pack.is_none()) return results[0];
+  return phrase.pack(results);
+}
+
+void Recorder::flush(const std::string& why) {
+  if (busy_ || trace_.empty()) return;
+  busy_ = true;
+  ++ends_[why];
+  exposed_write_ = false;
+  eager::Memory& memory = eager::Memory::process();
+  const std::vector<eager::Buffer*> alive = memory.begin(listed_);
+  std::vector<eager::Wanted> wanted;
+  std::int64_t bytes_written = 0;
+  for (const eager::Buffer* const buffer : alive) {
+    for (const eager::Pending& pending : buffer->pending) {
+      if (pending.derived) continue;
+      wanted.push_back({pending.value, pending.region});
+      bytes_written += buffer->bytes;
+    }
+  }
+  dead_ += static_cast<std::int64_t>(listed_.size() - alive.size());
+  for (const Write& write : writes_) {
+    wanted.push_back({write.value, write.region});
+    bytes_written += write.region.end() - write.region.begin();
+  }
+  // What dies with the trace may call us again.
+  std::vector<nb::object> owners = std::move(owners_);
+  std::vector<Write> writes = std::move(writes_);
+  const std::vector<eager::Buffer*> listed = std::move(listed_);
+  owners_.clear();
+  writes_.clear();
+  listed_.clear();
+  const auto finish = [&] {
+    memory.end(listed);
+    trace_.clear();
+    busy_ = false;
+  };
+  try {
+    if (!wanted.empty()) {
+      const eager::Segment& segment = eager::Segments::process().find(trace_, wanted);
+      Runs& runs = runs_[&segment];
+      ++runs.count;
+      if (bytes_written < kReleaseGilBytes) {
+        runs.us += eager::run(segment, trace_, wanted);
+      } else {
+        const nb::gil_scoped_release release;
+        runs.us += eager::run(segment, trace_, wanted);
+      }
+    }
+  } catch (...) {
+    finish();
+    throw;
+  }
+  finish();
+}
+
+void Recorder::close() {
+  flush("the end of the scope");
+  closed_ = true;
+}
+
+nb::dict Recorder::account() const {
+  nb::dict dict, ends, fallbacks;
+  for (const auto& [why, count] : ends_) ends[nb::str(why.c_str())] = count;
+  for (const auto& [name, count] : fallbacks_) fallbacks[nb::str(name.c_str())] = count;
+  nb::list segments;
+  for (const auto& [segment, runs] : runs_) {
+    nb::dict one;
+    one["runs"] = runs.count;
+    one["run_us"] = runs.us;
+    one["compile_us"] = segment->compile_us;
+    one["operations"] = segment->steps;
+    one["kernels"] = segment->executable->flow().fusion.kernels.size();
+    one["graph"] = nb::str(print(segment->executable->graph()).c_str());
+    segments.append(one);
+  }
+  dict["recorded"] = recorded_;
+  dict["dead"] = dead_;
+  dict["templates"] = Vocabulary::process().size();
+  dict["ends"] = ends;
+  dict["fallbacks"] = fallbacks;
+  dict["segments"] = segments;
+  return dict;
+}
+
+void bind_recorder(nb::module_& module) {
+  nb::class_<Recorder>(module, "Recorder",
+                       "Records the operations of an eager program; see dvm.torch.eager.")
+      .def(nb::init<nb::object, nb::object, nb::object, int, std::int64_t>(), "helper"_a,
+           "tensor"_a, "parameter"_a, "limit"_a, "least_elements"_a)
+      .def(
+          "call",
+          [](Recorder& self, nb::object function, nb::tuple args, nb::object kwargs,
+             bool dispatched) {
+            return self.call(function.ptr(), args.ptr(), kwargs.is_none() ? nullptr : kwargs.ptr(),
+                             dispatched);
+          },
+          "function"_a, "args"_a, "kwargs"_a.none(), "dispatched"_a,
+          nb::sig("def call(self, function: object, args: tuple[typing.Any, ...], kwargs: object | "
+                  "None, dispatched: bool) -> typing.Any"))
+      .def("flush", &Recorder::flush, "why"_a)
+      .def("close", &Recorder::close)
+      .def("account", &Recorder::account, nb::sig("def account(self) -> dict[str, typing.Any]"))
+      .def_rw("trusting", &Recorder::trusting);
+}
+
+}  // namespace dvm::python
