@@ -139,6 +139,15 @@ def test_what_is_picked_from_arithmetic_is_picked_before_its_operand_changes():
     check_traced(function, torch.randn(5, 6))
 
 
+def test_a_part_of_a_copy_is_what_was_copied():
+    def function(x):
+        first = x.clone().unbind(0)[0]
+        x[torch.arange(x.shape[0]).flip(0)[:2]] = 0.25
+        return (first,)
+
+    check_traced(function, torch.randn(1))
+
+
 def test_what_torch_has_joined_is_read_where_its_parts_have_changed():
     def function(x):
         y = x.sin()

@@ -9,7 +9,7 @@ program, and the core decides how many kernels that takes.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ class Partition:
     segments: dict[int, Segment]  # by time
     materialized: set[fx.Node]  # nodes that exist as tensors outside of kernels
     fallbacks: list[Fallback]
+    bound: Set[fx.Node]  # nodes that read what is changed afterwards
 
     def outside(self, node: fx.Node, time: int) -> list[fx.Node]:
         """The tensors that the segment at `time` has to be given so that it can use `node`.
@@ -63,7 +64,7 @@ class Partition:
         if role in (Role.CORE, Role.COPY) and self.times[node] % 2 == 0:
             return [node]
         if role is Role.COPY:
-            return self.outside(node.all_input_nodes[0], time)
+            return [node] if node in self.bound else self.outside(node.all_input_nodes[0], time)
         if role is Role.VIEW:
             base = self.outside(node.all_input_nodes[0], time)
             return [node] if base and node.target in REGROUPING else base
@@ -120,7 +121,7 @@ def partition(graph: fx.Graph, numerics: str, before: Before) -> Partition:
     times = clock.times
     while True:
         sink(graph, roles, times, reducing, bound, before)
-        part = Partition(builder, roles, times, {}, set(), fallbacks)
+        part = Partition(builder, roles, times, {}, set(), fallbacks, bound)
         for node in graph.nodes:
             if roles.get(node) in (Role.CORE, Role.COPY) and part.times[node] % 2 == 0:
                 part.segments.setdefault(part.times[node], Segment()).nodes.append(node)
