@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <map>
+#include <mutex>
 #include <numeric>
+#include <string>
+#include <utility>
 
 #include "eager/memory.h"
 
@@ -16,30 +19,45 @@ double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
 
+constexpr int kPartly = -2;
+
 bool overlap(const Region& a, const Region& b) {
   return a.begin() < b.end() && b.begin() < a.end();
 }
 
-// Elements of `from`, which is dense in the order that `to` lies in, to their places.
-void copy(const Region& from, const Region& to, int axis = 0, std::int64_t source = 0,
-          std::int64_t target = 0) {
-  const int rank = to.layout.rank;
-  if (axis == 0 && order_of(to.layout).size() == static_cast<std::size_t>(rank) &&
-      dense({to.layout.sizes, static_cast<std::size_t>(rank)}, bytes(to.type), order_of(to.layout))
-                  .elements() *
-              bytes(to.type) ==
-          to.end() - to.begin()) {
-    std::memcpy(to.data, from.data, static_cast<std::size_t>(to.end() - to.begin()));
-    return;
+// Which of `inputs` lies where `region` does: none (-1), one and no other, or some in another way (kPartly).
+int overwritten(const std::vector<TensorView>& inputs, const Region& region) {
+  int found = -1;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!overlap(Region(inputs[i]), region)) continue;
+    if (found != -1 || !same(region, inputs[i])) return kPartly;
+    found = static_cast<int>(i);
   }
-  if (axis == rank) {
-    std::memcpy(to.data + target, from.data + source, static_cast<std::size_t>(bytes(to.type)));
-    return;
+  return found;
+}
+
+// Elements of one tensor to those of another, by a kernel as any other.
+void copy(const Region& from, const Region& to) {
+  static std::mutex mutex;
+  static auto* const copies = new std::map<std::pair<Type, int>, std::unique_ptr<Executable>>;
+  Executable* executable;
+  {
+    const std::lock_guard lock(mutex);
+    std::unique_ptr<Executable>& known = (*copies)[{from.type, from.layout.rank}];
+    if (known == nullptr) {
+      Graph graph("copy");
+      std::vector<Dim> shape;
+      for (int axis = 0; axis < from.layout.rank; ++axis)
+        shape.push_back(graph.dims().symbol("n" + std::to_string(axis)));
+      graph.output(graph.elementwise(Op::copy, {graph.input("x", from.type, std::move(shape))}));
+      known = std::make_unique<Executable>(std::move(graph));
+    }
+    executable = known.get();
   }
-  for (std::int64_t i = 0; i < to.layout.sizes[axis]; ++i) {
-    copy(from, to, axis + 1, source + i * from.layout.strides[axis],
-         target + i * to.layout.strides[axis]);
-  }
+  const TensorView input = from.view(), output = to.view();
+  const auto plan = executable->plan({&input, 1}, {}, {&output, 1});
+  void *const source = from.data, *const target = to.data;
+  executable->run(*plan, {&source, 1}, {}, {&target, 1});
 }
 
 }  // namespace
@@ -104,15 +122,16 @@ double run(const Segment& segment, const Trace& trace, const std::vector<Wanted>
     scalars.push_back(static_cast<std::uint64_t>(trace.sizes()[number]));
   for (const int number : segment.numbers) scalars.push_back(trace.numbers()[number]);
 
-  // What the trace read where it now writes is read until the end, so such results go there from elsewhere.
+  // A result in the memory of something that is read waits until that is done: the plan sees to it where the two are the
+  // same, else it goes there from elsewhere.
   std::vector<Region> targets;
+  std::vector<int> over;
   std::vector<std::pair<std::size_t, Scratch>> moved;
   for (const Wanted& each : wanted) {
     Region target = each.region;
-    const bool read = std::ranges::any_of(segment.inputs, [&](int number) {
-      return overlap(trace.externals()[number], each.region);
-    });
-    if (read) {
+    const int read = overwritten(inputs, target);
+    over.push_back(std::max(read, -1));
+    if (read == kPartly) {
       const MemoryOrder order = order_of(target.layout);
       const std::span<const std::int64_t> sizes(target.layout.sizes, target.layout.rank);
       target.layout = dense(sizes, bytes(target.type), order);
@@ -128,7 +147,7 @@ double run(const Segment& segment, const Trace& trace, const std::vector<Wanted>
     outputs.push_back(target.view());
     output_data.push_back(target.data);
   }
-  const auto plan = segment.executable->plan(inputs, scalars, outputs);
+  const auto plan = segment.executable->plan(inputs, scalars, outputs, false, over);
   segment.executable->run(*plan, input_data, scalars, output_data);
   for (const auto& [number, scratch] : moved) copy(targets[number], wanted[number].region);
   return microseconds_since(start);

@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 #include "eager/derive.h"
@@ -30,6 +31,18 @@ bool shares_elements(const eager::Region& region) {
   return false;
 }
 
+// What a function without arguments says.
+bool is_true(const nb::object& function) {
+  PyObject* const said = PyObject_CallNoArgs(function.ptr());
+  if (said == nullptr) throw nb::python_error();
+  Py_DECREF(said);  // True and False live for ever
+  return said == Py_True;
+}
+
+bool requires_gradients(const nb::object& tensor) {
+  return nb::cast<bool>(tensor.attr("requires_grad"));
+}
+
 std::string name_of(PyObject* function) {
   const nb::object name = nb::getattr(nb::handle(function), "__name__", nb::none());
   return nb::cast<std::string>(nb::str(name.is_none() ? nb::handle(function) : nb::handle(name)));
@@ -41,7 +54,8 @@ Recorder::Recorder(nb::object helper, nb::object tensor, nb::object parameter, i
                    std::int64_t least_elements)
     : helper_(std::move(helper)),
       is_grad_enabled_(nb::module_::import_("torch").attr("is_grad_enabled")),
-      is_autocast_enabled_(nb::module_::import_("torch").attr("is_autocast_enabled")),
+      is_autocast_enabled_(nb::module_::import_("torch._C").attr("_is_any_autocast_enabled")),
+      tensor_type_(reinterpret_cast<PyTypeObject*>(tensor.ptr())),
       framework_(framework_of(reinterpret_cast<PyTypeObject*>(tensor.ptr()))),
       key_(reinterpret_cast<PyTypeObject*>(tensor.ptr()),
            reinterpret_cast<PyTypeObject*>(parameter.ptr())),
@@ -56,10 +70,18 @@ nb::object Recorder::direct(PyObject* function, PyObject* args, PyObject* kwargs
   return nb::steal(result);
 }
 
-// Threads that this scope does not see might read what is not computed yet.
+// Threads that this scope does not see might read what is not computed yet. The helper knows those that never do.
 bool Recorder::others_run() {
-  PyThreadState* const first = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-  return PyThreadState_Next(first) != nullptr;
+  std::uint64_t threads = 0;
+  PyThreadState* state = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+  if (PyThreadState_Next(state) == nullptr) return false;
+  for (; state != nullptr; state = PyThreadState_Next(state))
+    threads = (threads ^ PyThreadState_GetID(state)) * 0x9e3779b97f4a7c15u;
+  if (threads != threads_) {
+    threads_ = threads;
+    others_run_ = nb::cast<bool>(helper_.attr("others_run")());
+  }
+  return others_run_;
 }
 
 nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched) {
@@ -69,6 +91,13 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
     return direct(function, args, kwargs);
   Treatment treatment = Vocabulary::process().of(function, helper_);
   if (treatment == Treatment::kDirect) return direct(function, args, kwargs);
+  if (treatment == Treatment::kCreate) return create(function, args, kwargs);
+  if (treatment == Treatment::kForeach) {
+    nb::object made = helper_.attr("foreach")(nb::handle(function), nb::handle(args),
+                                              kwargs == nullptr ? nb::none() : nb::borrow(kwargs));
+    if (!made.is(nb::handle(Py_NotImplemented))) return made;
+    treatment = Treatment::kFlush;
+  }
   if (treatment == Treatment::kRecord && others_run()) {
     treatment = Treatment::kFlush;
     if (!trace_.empty()) flush("another thread runs");
@@ -78,7 +107,7 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
       treatment = key_.tensors().empty() && trace_.empty() ? Treatment::kDirect : Treatment::kFlush;
     } else {
       // Autograd has to see the parts of what it differentiates, and autocast converts them.
-      if (!dispatched && (needs_gradients() || nb::cast<bool>(is_autocast_enabled_("cpu"))))
+      if (!dispatched && (needs_gradients() || is_true(is_autocast_enabled_)))
         return through(function, args, kwargs);
       const Phrase& found = phrase({function, args, kwargs, dispatched});
       treatment = found.treatment;
@@ -93,8 +122,10 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
   if (treatment == Treatment::kThrough && !dispatched) return through(function, args, kwargs);
   if (treatment != Treatment::kDirect) {
     ++fallbacks_[name_of(function)];
-    const bool is_read = treatment == Treatment::kRead && key_.read(function, args, kwargs);
-    if (!trace_.empty() && !(is_read && !touches_pending())) flush(name_of(function));
+    // It concerns its operands alone: what it reads has to be there, and what it may change must have been read.
+    const bool is_apart = key_.read(function, args, kwargs) && !touches_pending() &&
+                          (treatment == Treatment::kRead || !touches_read());
+    if (!trace_.empty() && !is_apart) flush(name_of(function));
     if (treatment == Treatment::kExpose && key_.read(function, args, kwargs)) {
       for (const eager::Region& region : key_.regions()) {
         if (eager::Buffer* const buffer = eager::Memory::process().find(region.data))
@@ -108,6 +139,22 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
 nb::object Recorder::through(PyObject* function, PyObject* args, PyObject* kwargs) const {
   return helper_.attr("through")(nb::handle(function), nb::handle(args),
                                  kwargs == nullptr ? nb::none() : nb::borrow(kwargs));
+}
+
+// A tensor that torch has just made, in memory of ours: that of others may have been handed out behind our back, so that
+// changes of it cannot wait.
+nb::object Recorder::create(PyObject* function, PyObject* args, PyObject* kwargs) const {
+  nb::object made = direct(function, args, kwargs);
+  eager::Region from;
+  if (made.type().ptr() != reinterpret_cast<PyObject*>(tensor_type_) || requires_gradients(made) ||
+      !look(framework_, made.ptr(), from) || from.layout.elements() < least_elements_ ||
+      !from.layout.contiguous(bytes(from.type)))
+    return made;
+  const std::int64_t count = from.layout.elements() * bytes(from.type);
+  eager::Buffer* const buffer = eager::Memory::process().allocate(count);
+  std::memcpy(buffer->data, from.data, static_cast<std::size_t>(count));
+  from.data = buffer->data;
+  return tensor_of(framework_, from, buffer);
 }
 
 // Meanwhile calls are our own: Templates are traced.
@@ -124,7 +171,7 @@ const Phrase& Recorder::phrase(const Call& call) {
 }
 
 bool Recorder::needs_gradients() const {
-  if (nb::cast<bool>(is_grad_enabled_())) {
+  if (is_true(is_grad_enabled_)) {
     for (PyObject* const tensor : key_.tensors()) {
       if (nb::cast<bool>(nb::handle(tensor).attr("requires_grad"))) return true;
     }
@@ -284,16 +331,17 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
       i = 0;
     }
   }
-  std::vector<std::uint64_t> numbers;
   const Graph& graph = made_by.graph();
+  numbers_.clear();
   for (std::size_t i = 0; i < phrase.numbers.size(); ++i) {
     const auto number = static_cast<std::size_t>(phrase.numbers[i]);
-    numbers.push_back(key_.number(number, graph.node(graph.scalars()[i]).type));
+    numbers_.push_back(key_.number(number, graph.node(graph.scalars()[i]).type));
   }
-  std::vector<TensorView> views;
-  for (const eager::Region& region : regions) views.push_back(region.view());
-  const int first = trace_.record(made_by, operands_, numbers);
+  views_.clear();
+  for (const eager::Region& region : regions) views_.push_back(region.view());
+  const int first = trace_.record(made_by, operands_, numbers_);
   ++recorded_;
+  nb::object single;
   nb::list results;
   for (int i = 0; i < made_by.results(); ++i) {
     const int target = made_by.writes(i);
@@ -301,19 +349,20 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
       write(static_cast<std::size_t>(target), first + i);
       PyObject* const tensor = key_.tensors()[target];
       if (!dispatched) helper_.attr("changed")(nb::handle(tensor));
-      results.append(nb::handle(tensor));
+      single = nb::borrow(tensor);
     } else {
       eager::Region region;
       region.type = made_by.type(i);
-      region.layout = made_by.layout(i, views);
-      results.append(fresh(region, first + i));
+      region.layout = made_by.layout(i, views_);
+      single = fresh(region, first + i);
     }
+    if (!phrase.pack.is_none()) results.append(single);
   }
   if (exposed_write_ || trace_.size() >= limit_) {
     const std::string why = exposed_write_ ? "a change of a tensor from outside" : "the limit";
     flush(why);
   }
-  if (phrase.pack.is_none()) return results[0];
+  if (phrase.pack.is_none()) return single;
   return phrase.pack(results);
 }
 

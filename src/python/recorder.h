@@ -58,10 +58,12 @@ class Recorder {
   void write(std::size_t operand, int value);
   nb::object fresh(const eager::Region& shape, int value);
   nb::object through(PyObject* function, PyObject* args, PyObject* kwargs) const;
+  nb::object create(PyObject* function, PyObject* args, PyObject* kwargs) const;
   nb::object direct(PyObject* function, PyObject* args, PyObject* kwargs) const;
-  static bool others_run();
+  bool others_run();
 
   nb::object helper_, is_grad_enabled_, is_autocast_enabled_;
+  PyTypeObject* tensor_type_;
   Framework framework_;
   CallKey key_;
 
@@ -70,9 +72,14 @@ class Recorder {
   std::vector<eager::Buffer*> listed_;
   std::vector<Write> writes_;
   std::vector<nb::object> owners_;
+  // Of the call in hand, kept for their memory.
   std::vector<int> operands_;
+  std::vector<std::uint64_t> numbers_;
+  std::vector<TensorView> views_;
   bool exposed_write_ = false, closed_ = false;
-  bool busy_ = false;  // calls are our own
+  bool busy_ = false;          // calls are our own
+  std::uint64_t threads_ = 0;  // those that ran when it was last asked, as one number
+  bool others_run_ = false;
   int limit_;
   std::int64_t least_elements_;
 

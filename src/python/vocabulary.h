@@ -25,6 +25,8 @@ enum class Treatment : std::uint8_t {
   kRecord,   // a Template says what it computes
   kNumbers,  // as kRecord, for each set of numbers on its own
   kSizes,    // the same for each tuple of sizes too
+  kForeach,  // it does one thing to each tensor of lists
+  kCreate,   // it makes a tensor of numbers, or of nothing
 };
 
 /// What is known of the calls of one key.

@@ -79,12 +79,13 @@ Executable::~Executable() = default;
 std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> inputs,
                                                    std::span<const std::uint64_t> scalars,
                                                    std::span<const TensorView> outputs,
-                                                   bool packs) {
+                                                   bool packs, std::span<const int> over) {
   State& state = *state_;
   const Binding& binding = flow().binding;
   binding.check_types(inputs);
   std::size_t words = state.key_words + 1;
   for (const TensorView& output : outputs) words += output.rank;
+  words += over.size();
   Buffer<std::int64_t, 96> key(words);
   std::int64_t* at = key.data();
   *at++ = packs ? 1 : 0;
@@ -101,12 +102,13 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   for (const TensorView& output : outputs) {
     for (int k = 0; k < output.rank; ++k) *at++ = output.strides[k];
   }
+  at = std::ranges::copy(over, at).out;
 
   const PlanKey whole(key.data(), words);
   const std::uint64_t hash = PlanCache::hash(whole);
   if (auto plan = state.cache.find(whole, hash)) return plan;
   LaunchPlan plan =
-      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs, packs);
+      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs, packs, over);
   {
     const std::lock_guard lock(state.build_time_mutex);
     state.build_time = plan.build_time;

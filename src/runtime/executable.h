@@ -25,11 +25,12 @@ class Executable {
   /// The plan for these inputs, from the cache or made now. Throws std::invalid_argument naming the input and what
   /// was wanted when rank, type or sizes do not fit the Graph. `scalars` are read only for those that stand for a
   /// dimension. `outputs` is empty, or the tensors to write, whose strides the plan then follows. With `packs` it may read
-  /// weights packed. Thread-safe.
+  /// weights packed. `over` is empty, or says of each output which input it replaces, of the same layout and in the same
+  /// memory, or -1 where it overlaps no input: what needs the input comes first. Thread-safe.
   std::shared_ptr<const LaunchPlan> plan(std::span<const TensorView> inputs,
                                          std::span<const std::uint64_t> scalars = {},
                                          std::span<const TensorView> outputs = {},
-                                         bool packs = false);
+                                         bool packs = false, std::span<const int> over = {});
 
   /// Runs `plan` on tensors of the shapes it was made for. `scalars` are bits in the compute type of each scalar.
   /// `packed` are the weights of plan.packed. `threads` = 0 takes as many as the process is set to. Thread-safe. Throws std::out_of_range, after running, with

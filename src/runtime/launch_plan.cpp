@@ -8,9 +8,10 @@ namespace dvm {
 
 Planner::Planner(const Flow& flow, std::span<const TensorView> inputs,
                  std::span<const std::uint64_t> scalars, std::span<const TensorView> results,
-                 bool packs, std::vector<Program>* programs)
+                 bool packs, std::span<const int> over, std::vector<Program>* programs)
     : flow_(flow),
       packs_(packs),
+      over_(over),
       values_(flow.binding.bind(inputs, scalars)),
       placement_(flow, values_),
       stacking_(static_cast<int>(flow.fusion.steps.size())),
@@ -65,7 +66,11 @@ void Planner::place_outputs(std::span<const TensorView> results) {
       for (int k = 0; k < layout.rank; ++k) layout.strides[k] = results[i].strides[k];
     }
     output.dense = layout.contiguous(bytes(output.type));
-    placement_.place_output(i, layout);
+    if (is_over(i)) {
+      placement_.give_input(over_[i], i);
+    } else {
+      placement_.place_output(i, layout);
+    }
   }
   keep_layouts();
 }
@@ -112,8 +117,10 @@ void Planner::note_checks() {
 void Planner::copy_outputs() {
   for (std::size_t i = 0; i < flow_.outputs.size(); ++i) {
     const PlacedTensor& from = placement_.at(flow_.outputs[i].tensor);
-    const PlacedTensor to{{Place::kOutput, static_cast<std::int32_t>(i), 0}, results_[i], true};
-    if (from.place.kind == to.place.kind && from.place.index == to.place.index) continue;
+    const Place place = is_over(i) ? Place{Place::kInput, over_[i], 0}
+                                   : Place{Place::kOutput, static_cast<std::int32_t>(i), 0};
+    const PlacedTensor to{place, results_[i], true};
+    if (from.place.kind == place.kind && from.place.index == place.index) continue;
     copy(plan_.outputs[i].type, from, to);
   }
 }
@@ -133,14 +140,15 @@ void Planner::settle() {
 
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,
-                            std::span<const TensorView> outputs, bool packs) {
-  return Planner(flow, inputs, scalars, outputs, packs, nullptr).take();
+                            std::span<const TensorView> outputs, bool packs,
+                            std::span<const int> over) {
+  return Planner(flow, inputs, scalars, outputs, packs, over, nullptr).take();
 }
 
 std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,
                               std::span<const std::uint64_t> scalars) {
   std::vector<Program> all;
-  Planner(flow, inputs, scalars, {}, false, &all);
+  Planner(flow, inputs, scalars, {}, false, {}, &all);
   return all;
 }
 

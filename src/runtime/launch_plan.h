@@ -79,11 +79,12 @@ struct LaunchPlan {
 std::string launch_name(const Flow& flow, const Launch& launch);
 
 /// Evaluates `flow` for inputs of these shapes. `outputs` is empty, or the tensors that will receive the results,
-/// for the sake of their strides. `packs` allows weights to be read packed. Throws std::invalid_argument if the inputs do
+/// for the sake of their strides. `over` is as Executable::plan has it. `packs` allows weights to be read packed. Throws std::invalid_argument if the inputs do
 /// not fit the Graph.
 LaunchPlan make_launch_plan(const Flow& flow, std::span<const TensorView> inputs,
                             std::span<const std::uint64_t> scalars,
-                            std::span<const TensorView> outputs = {}, bool packs = false);
+                            std::span<const TensorView> outputs = {}, bool packs = false,
+                            std::span<const int> over = {});
 
 /// The Programs of that plan, in the order of its launches, not encoded: for people and tests.
 std::vector<Program> programs(const Flow& flow, std::span<const TensorView> inputs,

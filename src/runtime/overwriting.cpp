@@ -51,8 +51,10 @@ Overwrites may_overwrite(const Flow& flow, const Placement& placement, const Ker
     if (!tells_positions_apart(shape, strides)) continue;
     for (int i = 0; i < count; ++i) {
       const KernelInput& input = kernel.inputs[i];
+      const Place& place = place_of(i);
+      if (place.kind == Place::kInput && placement.given_to(made) != place.index) continue;
       const bool fits = i != but && input.picked < 0 && bytes(input.type) == bytes(output.type) &&
-                        shape.input_strides[i] == strides && placement.ends(place_of(i), step);
+                        shape.input_strides[i] == strides && placement.ends(place, step);
       if (!fits || std::ranges::find(found, i) != found.end() || read_again(i)) continue;
       found[o] = i;
       break;

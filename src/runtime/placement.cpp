@@ -1,5 +1,6 @@
 #include "runtime/placement.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -13,12 +14,22 @@ void Placement::take_inputs(std::span<const TensorView> inputs) {
     PlacedTensor& tensor = tensors_[i];
     tensor.place = {Place::kInput, static_cast<std::int32_t>(i), 0};
     tensor.placed = true;
+    input_last_.push_back(flow_.tensors[i].last_step);
     tensor.layout.rank = inputs[i].rank;
     for (int k = 0; k < inputs[i].rank; ++k) {
       tensor.layout.sizes[k] = inputs[i].sizes[k];
       tensor.layout.strides[k] = inputs[i].strides[k];
     }
   }
+}
+
+void Placement::give_input(int input, std::size_t number) {
+  given_.emplace_back(flow_.outputs[number].tensor, input);
+}
+
+int Placement::given_to(int tensor) const {
+  const auto given = std::ranges::find(given_, tensor, &std::pair<int, int>::first);
+  return given == given_.end() ? -1 : given->second;
 }
 
 void Placement::place_output(std::size_t number, const Layout& layout) {
@@ -153,6 +164,8 @@ bool Placement::is_in_place(int whole, std::size_t number) const {
 
 void Placement::keep(const Place& place, int step) {
   if (place.kind == Place::kArena) blocks_.use(place.index, step);
+  if (place.kind == Place::kInput)
+    input_last_[place.index] = std::max(input_last_[place.index], step);
 }
 
 void Placement::overwrite(int tensor, const Place& place) {

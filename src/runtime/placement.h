@@ -36,6 +36,10 @@ class Placement {
   Placement(const Flow& flow, const DimValues& values);
 
   void take_inputs(std::span<const TensorView> inputs);
+  /// Output `number` is the memory of input `input`: it is made there when nothing needs the input any more, else elsewhere.
+  void give_input(int input, std::size_t number);
+  /// The input whose memory tensor `tensor` is to be in, or -1.
+  int given_to(int tensor) const;
   /// Output `number` has this layout; what is made in it will be.
   void place_output(std::size_t number, const Layout& layout);
   /// A place for what step `step` makes, in memory of its own or inside of a concat, unless it has one already.
@@ -57,6 +61,7 @@ class Placement {
   void keep(const Place& place, int step);
   /// Whether nothing after step `step` needs the block of the arena in which `place` is.
   bool ends(const Place& place, int step) const {
+    if (place.kind == Place::kInput) return input_last_[place.index] <= step;
     return place.kind == Place::kArena && blocks_.last(place.index) <= step;
   }
   /// Moves a tensor that has a block of its own to where another one ends, in the same layout.
@@ -84,6 +89,8 @@ class Placement {
   const DimValues& values_;
   std::vector<PlacedTensor> tensors_;
   ArenaLayout blocks_;
+  std::vector<int> input_last_;  // the steps that need inputs last
+  std::vector<std::pair<int, int>> given_;  // tensors, and the inputs in whose memory they are to be
   std::int64_t sizes_[kMaxRank];
 };
 

@@ -24,7 +24,7 @@ class Planner {
  public:
   Planner(const Flow& flow, std::span<const TensorView> inputs,
           std::span<const std::uint64_t> scalars, std::span<const TensorView> results, bool packs,
-          std::vector<Program>* programs);
+          std::span<const int> over, std::vector<Program>* programs);
 
   LaunchPlan take() { return std::move(plan_); }
 
@@ -33,6 +33,7 @@ class Planner {
 
   // launch_plan.cpp
   void place_outputs(std::span<const TensorView> results);
+  bool is_over(std::size_t output) const { return !over_.empty() && over_[output] >= 0; }
   void keep_layouts();
   void view(int tensor);
   void concat(int tensor);
@@ -97,6 +98,7 @@ class Planner {
   Stopwatch watch_;
   const Flow& flow_;
   const bool packs_;
+  const std::span<const int> over_;
   DimValues values_;
   Placement placement_;
   Stacking stacking_;

@@ -154,6 +154,30 @@ def test_what_is_lent_to_numpy_is_changed_at_once():
         assert seen[0] == 3
 
 
+@pytest.mark.parametrize("rows", [1, 30])
+def test_updates_in_place_use_old_and_new_values(rows):
+    torch.manual_seed(0)
+    given = [torch.randn(rows, 400) for _ in range(4)]
+
+    def program(copies):
+        p, m, v, g = copies
+        with torch.no_grad():
+            m.mul_(0.9).add_(g, alpha=0.1)
+            v.mul_(0.99).addcmul_(g, g, value=0.01)
+            p.addcdiv_(m, v.abs().sqrt().add_(1e-3), value=-0.1)
+            before = p.clone()
+            p.copy_(p.flip(1))
+            g.copy_(m.sum(0, keepdim=True) + g)
+        return [*copies, before]
+
+    wanted = program([each.clone() for each in given])
+    mine = [each.clone() for each in given]
+    with dvm.torch.fuse() as scope:
+        scope._helper.recorder.trusting = True
+        came = program(mine)
+    torch.testing.assert_close(came, wanted)
+
+
 def test_reading_before_a_change_keeps_the_old_value():
     x = torch.randn(300)
 

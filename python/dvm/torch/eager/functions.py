@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 import torch
+from dvm.torch.eager.foreach import is_foreach
 from torch.overrides import get_ignored_functions, get_testing_overrides
 
 
@@ -29,6 +30,10 @@ class Treatment(enum.IntEnum):
     """The same for each set of numbers."""
     SIZES = 7
     """The same for each tuple of sizes."""
+    FOREACH = 8
+    """It does one thing to each tensor of lists."""
+    CREATE = 9
+    """It makes a tensor of numbers, or of nothing."""
 
 
 # Methods that say something of a tensor, but not of its elements.
@@ -50,6 +55,12 @@ equal allclose is_nonzero nonzero to_dense to_sparse
 """
 _REPLACING = """
 __reduce_ex__ __reduce__ __setstate__ __deepcopy__ apply_ map_ map2_ __array_wrap__ set_ resize_ resize_as_ new
+"""
+
+# What gives tensors in new memory, and is not recorded.
+_CREATING = """
+zeros ones full empty rand randn randint randperm arange linspace logspace eye tensor normal empty_strided
+zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_empty new_zeros new_ones new_full
 """
 
 _GRADIENTS = ("backward",)
@@ -78,6 +89,10 @@ def treatment(function: Any) -> Treatment:
         return Treatment.EXPOSE
     if function in _named(torch.Tensor, _REPLACING):
         return Treatment.FLUSH
+    if is_foreach(function):
+        return Treatment.FOREACH
+    if function in _named(torch, _CREATING) or function in _named(torch.Tensor, _CREATING):
+        return Treatment.CREATE
     if getattr(function, "__name__", "") in _GRADIENTS:
         return Treatment.THROUGH
     return Treatment.RECORD
@@ -87,6 +102,8 @@ def treatment(function: Any) -> Treatment:
 def _of_operation(overload: Any) -> Treatment:
     if overload.namespace == "profiler":
         return Treatment.DIRECT
+    if overload._schema.name.removeprefix("aten::") in _CREATING.split():
+        return Treatment.CREATE
     if torch.Tag.nondeterministic_seeded in overload.tags or overload.namespace != "aten":
         return Treatment.FLUSH if overload._schema.is_mutable else Treatment.READ
     return Treatment.RECORD

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dvm import _core
 from dvm.torch.eager.account import Account
+from dvm.torch.eager.foreach import one_by_one
 from dvm.torch.eager.functions import Treatment, treatment
 from dvm.torch.eager.template import ComputesNothing, NotRecorded, is_change, template
 
@@ -29,6 +30,10 @@ LIMIT = 256
 
 LEAST_ELEMENTS = 256
 """Operations on fewer elements, all of which are there, run in torch: recording them takes as long."""
+
+
+# Threads of these modules draw progress bars, or fetch batches that nobody has computed with.
+_HARMLESS = ("tqdm", "rich.", "torch.utils.data", "torch._inductor")
 
 
 class fuse:  # noqa: N801 - used like a function
@@ -149,6 +154,13 @@ class _Helper:
     def classify(self, function: Any) -> int:
         return int(treatment(function))
 
+    def others_run(self) -> bool:
+        mine = threading.current_thread()
+        return any(
+            thread is not mine and not type(thread).__module__.startswith(_HARMLESS)
+            for thread in threading.enumerate()
+        )
+
     def make(
         self,
         function: Any,
@@ -182,6 +194,13 @@ class _Helper:
                 return function(*args, **(kwargs or {}))
         finally:
             _engine.functions = outer
+
+    def foreach(
+        self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None
+    ) -> Any:
+        return one_by_one(
+            lambda *call: self.recorder.call(*call, False), function, args, kwargs
+        )
 
     def changed(self, tensor: torch.Tensor) -> None:
         torch.autograd.graph.increment_version(tensor)
