@@ -1,6 +1,7 @@
 #include "eager/derive.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace dvm::eager {
 namespace {
@@ -29,19 +30,52 @@ std::optional<View> rearranged(int value, const Region& base, const Region& regi
   return view;
 }
 
+struct Axis {
+  std::int64_t stride, size;  // in elements
+  int of;                     // which of the view's
+};
+
+// The base cut into factors, of each of which the view has a part: their strides are those of the view, which have to
+// divide each other.
+std::optional<View> cut(int value, const Region& base, const Region& region) {
+  const std::int64_t element = bytes(base.type);
+  if (!base.layout.contiguous(element)) return std::nullopt;
+  const std::int64_t total = base.layout.elements();
+  std::int64_t offset = (region.data - base.data) / element;
+  View view{.value = value};
+  std::vector<Axis> axes;
+  for (int axis = 0; axis < region.layout.rank; ++axis) {
+    const std::int64_t size = region.layout.sizes[axis], stride = region.layout.strides[axis];
+    view.sizes.push_back(size);
+    view.axes.push_back(-1);
+    if (stride < 0) return std::nullopt;
+    if (size != 1 && stride != 0) axes.push_back({stride / element, size, axis});
+  }
+  std::ranges::sort(axes, std::greater(), &Axis::stride);
+  if (axes.empty() || axes.back().stride != 1) axes.push_back({1, 1, -1});
+  std::int64_t above = total;
+  for (const Axis& axis : axes) {
+    if (above % axis.stride != 0) return std::nullopt;
+    const std::int64_t factor = above / axis.stride, start = offset / axis.stride;
+    if (factor == 0 || start + axis.size > factor) return std::nullopt;
+    if (axis.of >= 0) view.axes[axis.of] = static_cast<int>(view.factors.size());
+    view.factors.push_back(factor);
+    view.starts.push_back(start);
+    view.lengths.push_back(axis.size);
+    offset -= start * axis.stride;
+    above = axis.stride;
+  }
+  return offset == 0 ? std::optional(view) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<View> derive(int value, const Region& base, const Region& region) {
-  if (base.type != region.type || base.data != region.data) return std::nullopt;
-  if (auto view = rearranged(value, base, region)) return view;
-  const std::int64_t element = bytes(base.type);
-  if (!base.layout.contiguous(element) || !region.layout.contiguous(element) ||
-      base.layout.elements() != region.layout.elements()) {
-    return std::nullopt;
+  if (base.type != region.type || region.data < base.data) return std::nullopt;
+  if (base.data == region.data) {
+    if (auto view = rearranged(value, base, region)) return view;
   }
-  View view{.value = value, .reshape = true};
-  view.sizes.assign(region.layout.sizes, region.layout.sizes + region.layout.rank);
-  return view;
+  return cut(value, base, region);
 }
 
 }  // namespace dvm::eager

@@ -90,15 +90,21 @@ class Splicing {
   void symbols() {
     for (const TraceStep& step : trace_.steps()) {
       if (step.made_by != nullptr || !is_needed(step)) continue;
-      for (const std::int64_t extent : trace_.views()[step.view].sizes) {
-        if (extent == 1) continue;
-        const auto number = std::ranges::find(trace_.sizes(), extent) - trace_.sizes().begin();
-        if (bound_[number]) continue;
-        bound_[number] = 1;
-        made_.graph.scalar("n" + std::to_string(number), Type::i64);
-        made_.symbols.push_back(static_cast<int>(number));
+      const View& view = trace_.views()[step.view];
+      for (const auto* extents : {&view.factors, &view.lengths, &view.sizes, &view.starts}) {
+        for (const std::int64_t extent : *extents) {
+          if (extent > 1) declare(extent);
+        }
       }
     }
+  }
+
+  void declare(std::int64_t extent) {
+    const auto number = std::ranges::find(trace_.sizes(), extent) - trace_.sizes().begin();
+    if (bound_[number]) return;
+    bound_[number] = 1;
+    made_.graph.scalar("n" + std::to_string(number), Type::i64);
+    made_.symbols.push_back(static_cast<int>(number));
   }
 
   void copy(const TraceStep& step) {
@@ -153,10 +159,7 @@ class Splicing {
     Value value = values_[view.value];
     std::vector<Dim> shape;
     for (const std::int64_t extent : view.sizes) shape.push_back(size(extent));
-    if (view.reshape) {
-      values_[number] = graph.reshape(value, shape);
-      return;
-    }
+    if (!view.factors.empty()) value = part(value, view);
     std::vector<int>
         order;  // of the value's axes: those of the view, then those it has none of, of size 1
     std::vector<Dim> seen;
@@ -178,6 +181,19 @@ class Splicing {
       if (!wider) shape[i] = seen[i];
     }
     values_[number] = broadcast ? graph.expand(value, shape) : value;
+  }
+
+  Value part(Value value, const View& view) {
+    Graph& graph = made_.graph;
+    std::vector<Dim> factors;
+    for (const std::int64_t factor : view.factors) factors.push_back(size(factor));
+    if (factors != graph.node(value).shape) value = graph.reshape(value, factors);
+    for (std::size_t axis = 0; axis < factors.size(); ++axis) {
+      if (view.lengths[axis] == view.factors[axis]) continue;
+      const Dim start = view.starts[axis] == 0 ? graph.dims().constant(0) : size(view.starts[axis]);
+      value = graph.slice(value, static_cast<int>(axis), start, size(view.lengths[axis]));
+    }
+    return value;
   }
 
   bool computes_nothing(Value value) const {

@@ -86,12 +86,17 @@ int Trace::record(const Template& made_by, std::span<const int> operands,
 int Trace::view(View view) {
   steps_.push_back({nullptr, static_cast<int>(views_.size()), static_cast<int>(operands_.size()),
                     static_cast<int>(numbers_.size()), values_});
-  structure_.push_back(
-      word(kView, view.axes.size() << 1 | static_cast<std::uint64_t>(view.reshape)));
+  structure_.push_back(word(kView, view.axes.size() << 8 | view.factors.size()));
   structure_.push_back(static_cast<std::uint64_t>(view.value));
   for (const int axis : view.axes) structure_.push_back(static_cast<std::uint64_t>(axis));
-  for (const std::int64_t size : view.sizes)
-    structure_.push_back(static_cast<std::uint64_t>(symbol(size)));
+  for (const auto* numbers : {&view.factors, &view.lengths, &view.sizes}) {
+    for (const std::int64_t size : *numbers)
+      structure_.push_back(static_cast<std::uint64_t>(symbol(size)));
+  }
+  // Where a part begins is a size as others, but for the beginning of all.
+  for (const std::int64_t start : view.starts)
+    structure_.push_back(start == 0 ? ~std::uint64_t{1}
+                                    : static_cast<std::uint64_t>(symbol(start)));
   views_.push_back(std::move(view));
   return values_++;
 }

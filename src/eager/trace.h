@@ -27,14 +27,15 @@ struct Region {
 /// The same elements in the same order. Strides of axes of size 1 mean nothing.
 bool same(const Region& region, const TensorView& view);
 
-/// How a value is seen: its elements under other sizes, then its axes in another order, then broadcast.
+/// How a value is seen: its elements under other sizes (`factors`), of these axes a part each, these in another order, and
+/// broadcast.
 struct View {
   int value = -1;
-  bool reshape = false;  // to `sizes`
+  std::vector<std::int64_t> factors = {};  // empty: the value's own sizes, and all of them
+  std::vector<std::int64_t> starts = {}, lengths = {};  // of the parts, one for each factor
   std::vector<int> axes =
-      {};  // axis of the value for each axis of the view, or -1 where there is none
-  std::vector<std::int64_t> sizes =
-      {};  // of the view; where they are other than the value's it is broadcast
+      {};  // for each axis of the view that of the value, or -1 where there is none
+  std::vector<std::int64_t> sizes = {};  // of the view
 };
 
 struct TraceStep {

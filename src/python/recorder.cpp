@@ -17,6 +17,8 @@ namespace {
 
 using nanobind::literals::operator""_a;
 
+// A step of an optimizer changes each parameter by operations that lie far apart: it is best computed as a whole.
+constexpr int kTrusted = 16;
 // Below this the GIL is not worth giving away.
 constexpr std::int64_t kReleaseGilBytes = 1 << 20;
 
@@ -111,10 +113,9 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
         return through(function, args, kwargs);
       const Phrase& found = phrase({function, args, kwargs, dispatched});
       treatment = found.treatment;
-      if (treatment == Treatment::kRecord && is_tiny() && !touches_pending()) {
-        const bool hinders = found.made_by->changes() && touches_read();
-        treatment = hinders ? Treatment::kFlush : Treatment::kDirect;
-      }
+      const bool waits = touches_pending() || (treatment == Treatment::kRecord &&
+                                               found.made_by->changes() && touches_read());
+      if (treatment == Treatment::kRecord && !waits && is_tiny()) treatment = Treatment::kDirect;
       if (treatment == Treatment::kRecord && !can_write(found)) treatment = Treatment::kFlush;
       if (treatment == Treatment::kRecord) return record(found, dispatched);
     }
@@ -358,7 +359,7 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
     }
     if (!phrase.pack.is_none()) results.append(single);
   }
-  if (exposed_write_ || trace_.size() >= limit_) {
+  if (exposed_write_ || trace_.size() >= (trusting ? kTrusted : 1) * limit_) {
     const std::string why = exposed_write_ ? "a change of a tensor from outside" : "the limit";
     flush(why);
   }

@@ -78,8 +78,8 @@ Executable::~Executable() = default;
 
 std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> inputs,
                                                    std::span<const std::uint64_t> scalars,
-                                                   std::span<const TensorView> outputs,
-                                                   bool packs, std::span<const int> over) {
+                                                   std::span<const TensorView> outputs, bool packs,
+                                                   std::span<const int> over) {
   State& state = *state_;
   const Binding& binding = flow().binding;
   binding.check_types(inputs);
@@ -107,8 +107,8 @@ std::shared_ptr<const LaunchPlan> Executable::plan(std::span<const TensorView> i
   const PlanKey whole(key.data(), words);
   const std::uint64_t hash = PlanCache::hash(whole);
   if (auto plan = state.cache.find(whole, hash)) return plan;
-  LaunchPlan plan =
-      make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars, outputs, packs, over);
+  LaunchPlan plan = make_launch_plan(state.versions.choose(inputs, scalars), inputs, scalars,
+                                     outputs, packs, over);
   {
     const std::lock_guard lock(state.build_time_mutex);
     state.build_time = plan.build_time;

@@ -90,7 +90,8 @@ class Placement {
   std::vector<PlacedTensor> tensors_;
   ArenaLayout blocks_;
   std::vector<int> input_last_;  // the steps that need inputs last
-  std::vector<std::pair<int, int>> given_;  // tensors, and the inputs in whose memory they are to be
+  std::vector<std::pair<int, int>>
+      given_;  // tensors, and the inputs in whose memory they are to be
   std::int64_t sizes_[kMaxRank];
 };
 

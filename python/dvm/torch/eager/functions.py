@@ -7,8 +7,9 @@ import functools
 from typing import Any
 
 import torch
-from dvm.torch.eager.foreach import is_foreach
 from torch.overrides import get_ignored_functions, get_testing_overrides
+
+from dvm.torch.eager.foreach import is_foreach
 
 
 class Treatment(enum.IntEnum):
@@ -81,9 +82,9 @@ def treatment(function: Any) -> Treatment:
     """Of any callable that a mode of torch's is given."""
     if isinstance(function, torch._ops.OpOverload):
         return _of_operation(function)
-    if function in _named(torch.Tensor, _TOLD):
+    if function in _named(torch.Tensor, _TOLD) or function in _named(torch, _TOLD):
         return Treatment.DIRECT
-    if function in _named(torch.Tensor, _READING):
+    if function in _named(torch.Tensor, _READING) or function in _named(torch, _READING):
         return Treatment.READ
     if function in _named(torch.Tensor, _EXPOSING):
         return Treatment.EXPOSE

@@ -24,7 +24,7 @@ from dvm.torch.eager.template import ComputesNothing, NotRecorded, is_change, te
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIMIT = 256
+LIMIT = 1024
 """Operations that are recorded before they are computed whether somebody needs them or not."""
 
 
@@ -122,6 +122,10 @@ class _Functions(TorchFunctionMode):
 class _Operations(TorchDispatchMode):
     """Sees every operation of the dispatcher, below autograd."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else every call goes through a wrapper that takes longer than recording
+
     def __init__(self, call: Callable[..., Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._call = call
@@ -190,17 +194,19 @@ class _Helper:
     ) -> Any:
         outer, _engine.functions = _engine.functions, self._functions
         try:
-            with self._operations:
+            # What entering a mode does besides is for torch.compile, and takes as long as recording.
+            torch._C._push_on_torch_dispatch_stack(self._operations)
+            try:
                 return function(*args, **(kwargs or {}))
+            finally:
+                torch._C._pop_torch_dispatch_stack(None)
         finally:
             _engine.functions = outer
 
     def foreach(
         self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None
     ) -> Any:
-        return one_by_one(
-            lambda *call: self.recorder.call(*call, False), function, args, kwargs
-        )
+        return one_by_one(lambda *call: self.recorder.call(*call, False), function, args, kwargs)
 
     def changed(self, tensor: torch.Tensor) -> None:
         torch.autograd.graph.increment_version(tensor)
