@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
-#include <numeric>
 #include <string>
 #include <utility>
 
@@ -20,10 +20,6 @@ double microseconds_since(Clock::time_point start) {
 }
 
 constexpr int kPartly = -2;
-
-bool overlap(const Region& a, const Region& b) {
-  return a.begin() < b.end() && b.begin() < a.end();
-}
 
 // Which of `inputs` lies where `region` does: none (-1), one and no other, or some in another way (kPartly).
 int overwritten(const std::vector<TensorView>& inputs, const Region& region) {
@@ -63,11 +59,17 @@ void copy(const Region& from, const Region& to) {
 }  // namespace
 
 MemoryOrder order_of(const Layout& layout) {
-  MemoryOrder order(layout.rank);
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](int a, int b) {
-    return layout.sizes[a] != 1 && layout.sizes[b] != 1 && layout.strides[a] > layout.strides[b];
-  });
+  MemoryOrder order;
+  for (int axis = 0; axis < layout.rank; ++axis) {
+    if (layout.sizes[axis] != 1) order.push_back(axis);
+  }
+  std::ranges::stable_sort(order, std::greater(), [&](int axis) { return layout.strides[axis]; });
+  // An axis of size 1 may stand anywhere, so it stays behind the one that it is indexed after.
+  for (int axis = 0; axis < layout.rank; ++axis) {
+    if (layout.sizes[axis] != 1) continue;
+    const auto before = std::ranges::find(order, axis - 1);
+    order.insert(before == order.end() ? order.begin() : before + 1, axis);
+  }
   return order;
 }
 

@@ -35,6 +35,10 @@ const char* Region::end() const {
   return end;
 }
 
+bool overlap(const Region& a, const Region& b) {
+  return a.begin() < b.end() && b.begin() < a.end();
+}
+
 bool same(const Region& region, const TensorView& view) {
   if (region.data != view.data || region.type != view.type || region.layout.rank != view.rank)
     return false;

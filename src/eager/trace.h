@@ -24,6 +24,8 @@ struct Region {
   const char* end() const;
 };
 
+/// Whether the bytes between first and last elements have any in common.
+bool overlap(const Region& a, const Region& b);
 /// The same elements in the same order. Strides of axes of size 1 mean nothing.
 bool same(const Region& region, const TensorView& view);
 

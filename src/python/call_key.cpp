@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "eager/segment.h"
+
 namespace dvm::python {
 namespace {
 
@@ -129,12 +131,8 @@ bool CallKey::add_tensor(PyObject* tensor) {
 
 // How axes lie in memory: the order of their strides, which of them have none, and whether there are gaps.
 void CallKey::add_order(const Layout& layout, std::int64_t element) {
-  int axes[kMaxRank];
-  for (int i = 0; i < layout.rank; ++i) axes[i] = i;
+  const MemoryOrder axes = eager::order_of(layout);
   const auto counts = [&](int axis) { return layout.sizes[axis] != 1; };
-  std::stable_sort(axes, axes + layout.rank, [&](int a, int b) {
-    return counts(a) && counts(b) && layout.strides[a] > layout.strides[b];
-  });
   std::uint64_t word = 1;
   std::int64_t expected = element;
   bool dense = true;
@@ -152,6 +150,7 @@ void CallKey::add_order(const Layout& layout, std::int64_t element) {
 const std::vector<std::uint64_t>& CallKey::words(Detail detail) {
   if (detail == Detail::kPattern) return pattern_;
   scratch_ = pattern_;
+  scratch_.push_back(static_cast<std::uint64_t>(detail));
   for (const Number& number : numbers_) {
     scratch_.push_back(number.is_float ? std::bit_cast<std::uint64_t>(number.real)
                                        : static_cast<std::uint64_t>(number.whole));

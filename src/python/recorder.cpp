@@ -1,37 +1,22 @@
 #include "python/recorder.h"
 
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
-#include "eager/derive.h"
-#include "graph/text.h"
 #include "python/callable.h"
 #include "python/module.h"
 
 namespace dvm::python {
 namespace {
 
-using nanobind::literals::operator""_a;
-
 // A step of an optimizer changes each parameter by operations that lie far apart: it is best computed as a whole.
 constexpr int kTrusted = 16;
 // Below this the GIL is not worth giving away.
 constexpr std::int64_t kReleaseGilBytes = 1 << 20;
-
-bool overlap(const eager::Region& a, const eager::Region& b) {
-  return a.begin() < b.end() && b.begin() < a.end();
-}
-
-bool shares_elements(const eager::Region& region) {
-  for (int i = 0; i < region.layout.rank; ++i) {
-    if (region.layout.sizes[i] > 1 && region.layout.strides[i] == 0) return true;
-  }
-  return false;
-}
 
 // What a function without arguments says.
 bool is_true(const nb::object& function) {
@@ -93,7 +78,11 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
     return direct(function, args, kwargs);
   Treatment treatment = Vocabulary::process().of(function, helper_);
   if (treatment == Treatment::kDirect) return direct(function, args, kwargs);
-  if (treatment == Treatment::kCreate) return create(function, args, kwargs);
+  if (treatment == Treatment::kCreate) {
+    const bool is_told = key_.read(function, args, kwargs) && !takes_pending_number();
+    if (!trace_.empty() && !is_told) flush(name_of(function));
+    return create(function, args, kwargs);
+  }
   if (treatment == Treatment::kForeach) {
     nb::object made = helper_.attr("foreach")(nb::handle(function), nb::handle(args),
                                               kwargs == nullptr ? nb::none() : nb::borrow(kwargs));
@@ -121,6 +110,9 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
     }
   }
   if (treatment == Treatment::kThrough && !dispatched) return through(function, args, kwargs);
+  // A view of one tensor, by numbers that others hold.
+  if (treatment == Treatment::kDirect && key_.tensors().size() > 1 && takes_pending_number())
+    flush(name_of(function));
   if (treatment != Treatment::kDirect) {
     ++fallbacks_[name_of(function)];
     // It concerns its operands alone: what it reads has to be there, and what it may change must have been read.
@@ -160,15 +152,8 @@ nb::object Recorder::create(PyObject* function, PyObject* args, PyObject* kwargs
 
 // Meanwhile calls are our own: Templates are traced.
 const Phrase& Recorder::phrase(const Call& call) {
-  busy_ = true;
-  try {
-    const Phrase& found = Vocabulary::process().phrase(key_, call, helper_);
-    busy_ = false;
-    return found;
-  } catch (...) {
-    busy_ = false;
-    throw;
-  }
+  const Busy busy(busy_);
+  return Vocabulary::process().phrase(key_, call, helper_);
 }
 
 bool Recorder::needs_gradients() const {
@@ -185,119 +170,6 @@ bool Recorder::is_tiny() const {
   return std::ranges::all_of(key_.regions(), [&](const eager::Region& region) {
     return region.layout.elements() < least_elements_;
   });
-}
-
-// Whether an operand lies in memory that is yet to be written.
-bool Recorder::touches_pending() const {
-  return std::ranges::any_of(key_.regions(), [&](const eager::Region& region) {
-    const eager::Buffer* const buffer = eager::Memory::process().find(region.data);
-    if (buffer != nullptr) return !buffer->pending.empty();
-    return std::ranges::any_of(writes_,
-                               [&](const Write& write) { return overlap(write.region, region); });
-  });
-}
-
-// Whether an operand lies in memory that the trace is yet to read.
-bool Recorder::touches_read() const {
-  return std::ranges::any_of(key_.regions(), [&](const eager::Region& region) {
-    return std::ranges::any_of(trace_.externals(), [&](const eager::Region& external) {
-      return overlap(external, region);
-    });
-  });
-}
-
-// Finds the value of an operand. False when the trace had to be run first, and all operands are to be looked at again.
-bool Recorder::resolve(std::size_t operand) {
-  const eager::Region& region = key_.regions()[operand];
-  const auto outside = [&] {
-    const int before = trace_.values();
-    operands_.push_back(trace_.external(region));
-    if (trace_.values() != before) owners_.push_back(nb::borrow(key_.tensors()[operand]));
-    return true;
-  };
-  for (const Write& write : writes_) {
-    if (same(write.region, region.view())) {
-      operands_.push_back(write.value);
-      return true;
-    }
-    if (overlap(write.region, region)) {
-      flush("a view of what is changed");
-      return false;
-    }
-  }
-  eager::Buffer* const buffer = eager::Memory::process().find(region.data);
-  if (buffer == nullptr || buffer->pending.empty()) return outside();
-  for (const eager::Pending& pending : buffer->pending) {
-    if (same(pending.region, region.view())) {
-      operands_.push_back(pending.value);
-      return true;
-    }
-  }
-  for (const eager::Pending& pending : buffer->pending) {
-    if (auto view = eager::derive(pending.value, pending.region, region)) {
-      const int value = trace_.view(std::move(*view));
-      buffer->pending.push_back({region, value, true});
-      operands_.push_back(value);
-      return true;
-    }
-  }
-  for (const eager::Pending& pending : buffer->pending) {
-    if (overlap(pending.region, region)) {
-      flush("a view that no kernel can take");
-      return false;
-    }
-  }
-  return outside();
-}
-
-// An error of torch's otherwise.
-bool Recorder::can_write(const Phrase& phrase) const {
-  for (int i = 0; i < phrase.made_by->results(); ++i) {
-    const int target = phrase.made_by->writes(i);
-    if (target >= 0 && shares_elements(key_.regions()[target])) return false;
-  }
-  return true;
-}
-
-void Recorder::write(std::size_t operand, int value) {
-  const eager::Region& region = key_.regions()[operand];
-  eager::Buffer* const buffer = eager::Memory::process().find(region.data);
-  if (buffer == nullptr) {
-    for (Write& write : writes_) {
-      if (same(write.region, region.view())) {
-        write.value = value;
-        return;
-      }
-    }
-    writes_.push_back({region, value, nb::borrow(key_.tensors()[operand])});
-    exposed_write_ |= !trusting;
-    return;
-  }
-  for (eager::Pending& pending : buffer->pending) {
-    if (!pending.derived && same(pending.region, region.view())) {
-      pending.value = value;
-      std::erase_if(buffer->pending, [](const eager::Pending& each) { return each.derived; });
-      return;
-    }
-  }
-  buffer->pending.push_back({region, value, false});
-  if (!buffer->listed) {
-    buffer->listed = true;
-    listed_.push_back(buffer);
-  }
-  exposed_write_ |= buffer->exposed;
-}
-
-nb::object Recorder::fresh(const eager::Region& shape, int value) {
-  eager::Region region = shape;
-  const std::int64_t count = region.layout.elements() * bytes(region.type);
-  eager::Buffer* const buffer = eager::Memory::process().allocate(count);
-  region.data = buffer->data;
-  nb::object tensor = tensor_of(framework_, region, buffer);
-  buffer->pending.push_back({region, value, false});
-  buffer->listed = true;
-  listed_.push_back(buffer);
-  return tensor;
 }
 
 nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
@@ -349,7 +221,10 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
     if (target >= 0) {
       write(static_cast<std::size_t>(target), first + i);
       PyObject* const tensor = key_.tensors()[target];
-      if (!dispatched) helper_.attr("changed")(nb::handle(tensor));
+      if (!dispatched) {
+        const Busy busy(busy_);
+        helper_.attr("changed")(nb::handle(tensor));
+      }
       single = nb::borrow(tensor);
     } else {
       eager::Region region;
@@ -359,8 +234,8 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
     }
     if (!phrase.pack.is_none()) results.append(single);
   }
-  if (exposed_write_ || trace_.size() >= (trusting ? kTrusted : 1) * limit_) {
-    const std::string why = exposed_write_ ? "a change of a tensor from outside" : "the limit";
+  if (exposed_ || trace_.size() >= (trusting ? kTrusted : 1) * limit_) {
+    const std::string why = exposed_ ? "memory that others may use" : "the limit";
     flush(why);
   }
   if (phrase.pack.is_none()) return single;
@@ -371,7 +246,7 @@ void Recorder::flush(const std::string& why) {
   if (busy_ || trace_.empty()) return;
   busy_ = true;
   ++ends_[why];
-  exposed_write_ = false;
+  exposed_ = false;
   eager::Memory& memory = eager::Memory::process();
   const std::vector<eager::Buffer*> alive = memory.begin(listed_);
   std::vector<eager::Wanted> wanted;
@@ -422,51 +297,6 @@ void Recorder::flush(const std::string& why) {
 void Recorder::close() {
   flush("the end of the scope");
   closed_ = true;
-}
-
-nb::dict Recorder::account() const {
-  nb::dict dict, ends, fallbacks;
-  for (const auto& [why, count] : ends_) ends[nb::str(why.c_str())] = count;
-  for (const auto& [name, count] : fallbacks_) fallbacks[nb::str(name.c_str())] = count;
-  nb::list segments;
-  for (const auto& [segment, runs] : runs_) {
-    nb::dict one;
-    one["runs"] = runs.count;
-    one["run_us"] = runs.us;
-    one["compile_us"] = segment->compile_us;
-    one["operations"] = segment->steps;
-    one["kernels"] = segment->executable->flow().fusion.kernels.size();
-    one["graph"] = nb::str(print(segment->executable->graph()).c_str());
-    segments.append(one);
-  }
-  dict["recorded"] = recorded_;
-  dict["dead"] = dead_;
-  dict["templates"] = Vocabulary::process().size();
-  dict["ends"] = ends;
-  dict["fallbacks"] = fallbacks;
-  dict["segments"] = segments;
-  return dict;
-}
-
-void bind_recorder(nb::module_& module) {
-  nb::class_<Recorder>(module, "Recorder",
-                       "Records the operations of an eager program; see dvm.torch.eager.")
-      .def(nb::init<nb::object, nb::object, nb::object, int, std::int64_t>(), "helper"_a,
-           "tensor"_a, "parameter"_a, "limit"_a, "least_elements"_a)
-      .def(
-          "call",
-          [](Recorder& self, nb::object function, nb::tuple args, nb::object kwargs,
-             bool dispatched) {
-            return self.call(function.ptr(), args.ptr(), kwargs.is_none() ? nullptr : kwargs.ptr(),
-                             dispatched);
-          },
-          "function"_a, "args"_a, "kwargs"_a.none(), "dispatched"_a,
-          nb::sig("def call(self, function: object, args: tuple[typing.Any, ...], kwargs: object | "
-                  "None, dispatched: bool) -> typing.Any"))
-      .def("flush", &Recorder::flush, "why"_a)
-      .def("close", &Recorder::close)
-      .def("account", &Recorder::account, nb::sig("def account(self) -> dict[str, typing.Any]"))
-      .def_rw("trusting", &Recorder::trusting);
 }
 
 }  // namespace dvm::python

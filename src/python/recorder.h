@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "eager/memory.h"
@@ -15,6 +16,19 @@
 #include "python/vocabulary.h"
 
 namespace dvm::python {
+
+// Calls that come meanwhile are our own, and run in torch.
+class Busy {
+ public:
+  explicit Busy(bool& flag) : flag_(flag), before_(std::exchange(flag, true)) {}
+  ~Busy() { flag_ = before_; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool& flag_;
+  bool before_;
+};
 
 class Recorder {
  public:
@@ -53,7 +67,9 @@ class Recorder {
   bool is_tiny() const;
   bool touches_pending() const;
   bool touches_read() const;
+  bool takes_pending_number() const;
   bool resolve(std::size_t operand);
+  bool is_lent(PyObject* tensor);
   bool can_write(const Phrase& phrase) const;
   void write(std::size_t operand, int value);
   nb::object fresh(const eager::Region& shape, int value);
@@ -76,7 +92,7 @@ class Recorder {
   std::vector<int> operands_;
   std::vector<std::uint64_t> numbers_;
   std::vector<TensorView> views_;
-  bool exposed_write_ = false, closed_ = false;
+  bool exposed_ = false, closed_ = false;
   bool busy_ = false;          // calls are our own
   std::uint64_t threads_ = 0;  // those that ran when it was last asked, as one number
   bool others_run_ = false;

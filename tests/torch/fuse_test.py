@@ -178,6 +178,42 @@ def test_updates_in_place_use_old_and_new_values(rows):
     torch.testing.assert_close(came, wanted)
 
 
+def test_recorded_numbers_are_computed_before_they_are_used():
+    x = torch.arange(12.0).view(4, 3)
+
+    def program():
+        k = torch.ones(300, dtype=torch.long).sum() // 300 + 1
+        return x[k:], x[k, 0], x.select(0, k), torch.tensor([k, k]), torch.zeros(k), torch.arange(k)
+
+    check(program)
+
+
+def test_views_with_axes_of_size_one_are_changed_where_they_lie():
+    def program():
+        x = torch.arange(900.0).view(30, 1, 30) * 1
+        x.transpose(0, -1).mul_(torch.arange(30.0))
+        y = x * 2
+        row = y[0]
+        y.transpose_(0, -1)
+        return x, y, row, y[1:3]
+
+    check(program)
+
+
+def test_numpy_may_write_what_was_read():
+    memory = torch.ones(500).numpy()
+    x = torch.from_numpy(memory)
+    with dvm.torch.fuse():
+        y = x * 2
+        memory[...] = 5
+    assert y[0] == 2
+
+
+def test_unsigned_bytes_meet_negative_numbers_as_in_torch():
+    x = torch.arange(256, dtype=torch.uint8)
+    check(lambda: (x.clamp(-1, 1), x > -1, torch.minimum(x, torch.tensor(-1))))
+
+
 def test_reading_before_a_change_keeps_the_old_value():
     x = torch.randn(300)
 
@@ -200,6 +236,8 @@ def test_reading_before_a_change_keeps_the_old_value():
         lambda x: torch.matmul(x, x),
         lambda x: x.add_(torch.ones(2, 20, 30)),
         lambda x: (x > 0).mul_(0.5),
+        lambda x: x.long() // torch.zeros(30, dtype=torch.long),
+        lambda x: (x.long() ** 2).add_(True, alpha=0.5),
         lambda x: x[100],
         lambda x: torch.embedding(x, torch.tensor([4000] * 300)),
     ],

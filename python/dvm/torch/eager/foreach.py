@@ -1,5 +1,5 @@
-"""torch._foreach_*: the same operation on each tensor of lists, as optimizers call it. Each is recorded by itself, so that
-all that happens to a parameter in a step is one kernel.
+"""torch._foreach_*: the same operation on each tensor of lists, as optimizers call it. Each is recorded by itself, so
+that all that happens to a parameter in a step is one kernel.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def _method(name: str) -> Any:
 def one_by_one(
     call: Call, function: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None
 ) -> Any:
-    """What `function(*args, **kwargs)` gives, with `call` for each of its parts. NotImplemented for lists that do not fit,
-    which torch refuses."""
+    """What `function(*args, **kwargs)` gives, with `call` for each of its parts. NotImplemented for lists that do
+    not fit, which torch refuses."""
     name = str(function.__name__)
     method, named = _method(name), dict(kwargs or {})
     tensors = args[0] if args else ()

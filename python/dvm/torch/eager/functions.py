@@ -42,7 +42,8 @@ _TOLD = """
 size stride dim ndimension numel nelement element_size storage_offset is_contiguous is_floating_point is_complex
 is_signed is_conj is_neg is_inference is_same_size get_device type_as_not __len__ __hash__ requires_grad_ retain_grad
 register_hook register_post_accumulate_grad_hook has_names is_set_to is_coalesced data_ptr_not _is_view _is_zerotensor
-is_distributed sparse_dim dense_dim nbytes itemsize
+is_distributed sparse_dim dense_dim nbytes itemsize transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ detach_
+rename_ as_strided_
 """
 
 # What hands out the memory itself, or reads it without the dispatcher.
@@ -101,7 +102,7 @@ def treatment(function: Any) -> Treatment:
 
 @functools.cache
 def _of_operation(overload: Any) -> Treatment:
-    if overload.namespace == "profiler":
+    if overload.namespace == "profiler" or torch.Tag.inplace_view in overload.tags:
         return Treatment.DIRECT
     if overload._schema.name.removeprefix("aten::") in _CREATING.split():
         return Treatment.CREATE

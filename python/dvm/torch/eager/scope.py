@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -206,7 +207,14 @@ class _Helper:
     def foreach(
         self, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None
     ) -> Any:
-        return one_by_one(lambda *call: self.recorder.call(*call, False), function, args, kwargs)
+        def call(part: Any, given: tuple[Any, ...], named: Mapping[str, Any] | None) -> Any:
+            return self.recorder.call(part, given, named, False)
+
+        return one_by_one(call, function, args, kwargs)
+
+    def is_lent(self, tensor: torch.Tensor) -> bool:
+        """Whether torch did not allocate the memory: whose it is may write it."""
+        return not tensor.untyped_storage().resizable()
 
     def changed(self, tensor: torch.Tensor) -> None:
         torch.autograd.graph.increment_version(tensor)
@@ -239,10 +247,14 @@ def _elsewhere(make: Callable[[], R]) -> R:
     raised: list[BaseException] = []
 
     def run() -> None:
+        level = _complaints.level
+        _complaints.setLevel(logging.CRITICAL)  # of what cannot be traced, torch runs
         try:
             made.append(make())
         except BaseException as error:
             raised.append(error)
+        finally:
+            _complaints.setLevel(level)
 
     thread = threading.Thread(target=run)
     _start_thread(thread)
@@ -253,6 +265,7 @@ def _elsewhere(make: Callable[[], R]) -> R:
 
 
 _start_thread = threading.Thread.start
+_complaints = logging.getLogger("torch._subclasses.fake_tensor")
 
 
 def _name(function: Any) -> str:

@@ -22,6 +22,7 @@ from dvm import _core
 from dvm.torch.aliases import is_view
 from dvm.torch.aten import VIEWS
 from dvm.torch.decompositions import decompositions, kept_whole
+from dvm.torch.operations import operation
 from dvm.torch.partition import partition
 from dvm.torch.simplify import simplify
 from dvm.torch.value import Value
@@ -76,8 +77,9 @@ def template(
         packing.append(shape if not isinstance(made, torch.Tensor) else None)
         return results
 
-    _probe(called, [leaves[place] for place in places])
+    _refuse_unsigned(leaves)
     changes = is_change(function, kwargs)
+    _probe(called, [leaves[place] for place in places], changes)
     traced = torch.func.functionalize(called, remove="mutations") if changes else called
     environment = ShapeEnv()
     try:
@@ -101,10 +103,19 @@ def template(
 
 
 # How torch says that an operation is not for such types.
-_TYPES = ("not implemented for", "not supported", "can't be cast")
+_TYPES = ("not implemented for", "not supported", "can't be cast", "must not be", "integral input")
 
 
-def _probe(called: Callable[..., Any], given: Sequence[Any]) -> None:
+def _refuse_unsigned(leaves: Sequence[Any]) -> None:
+    """Torch takes numbers and other types for unsigned ones before it computes, negative ones too."""
+    types = {leaf.dtype for leaf in leaves if isinstance(leaf, torch.Tensor)}
+    if torch.uint8 in types:
+        others = len(types) > 1 or any(type(leaf) in (int, float) for leaf in leaves)
+        if others:
+            raise NotRecorded("it mixes unsigned bytes with other numbers")
+
+
+def _probe(called: Callable[..., Any], given: Sequence[Any], changes: bool) -> None:
     """Runs a call on a few elements: torch has not every operation for every type, which tracing does not tell."""
     sizes: dict[int, int] = {}
 
@@ -124,7 +135,7 @@ def _probe(called: Callable[..., Any], given: Sequence[Any]) -> None:
     except NotImplementedError as error:
         raise NotRecorded(str(error)) from None
     except Exception as error:  # other sizes may not do
-        if any(told in str(error) for told in _TYPES):
+        if changes or any(told in str(error) for told in _TYPES):
             raise NotRecorded(str(error)) from None
 
 
@@ -188,6 +199,8 @@ def _lowered(name: str, gm: fx.GraphModule, packing: Any, changes: bool) -> Made
         for result in results:
             if _is_given(result):
                 raise ComputesNothing
+    if any(_may_divide_by_zero(node) for node in graph.nodes):
+        raise NotRecorded("torch refuses to divide by a zero")
     output.args = (results,)
     simplify(graph)
     results = list(output.args[0])
@@ -224,6 +237,16 @@ def _lowered(name: str, gm: fx.GraphModule, packing: Any, changes: bool) -> Made
     writes = list(written) if changes else [-1] * len(results)
     pack = None if packing is None else functools.partial(_pack, packing)
     return name, whole, writes, [numbers.index(node) for node in scalars], pack
+
+
+_DIVISIONS = ("floor_divide", "remainder", "fmod", "div", "__rfloordiv__")
+
+
+def _may_divide_by_zero(node: fx.Node) -> bool:
+    if node.op != "call_function" or operation(node.target).packet not in _DIVISIONS:
+        return False
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and not value.is_floating_point()
 
 
 def _pack(spec: Any, results: list[torch.Tensor]) -> Any:
