@@ -20,6 +20,7 @@ double microseconds_since(Clock::time_point start) {
 }
 
 constexpr int kPartly = -2;
+constexpr std::size_t kMostSegments = 4096;
 
 // Which of `inputs` lies where `region` does: none (-1), one and no other, or some in another way (kPartly).
 int overwritten(const std::vector<TensorView>& inputs, const Region& region) {
@@ -84,7 +85,8 @@ Segments& Segments::process() {
   return *segments;
 }
 
-const Segment& Segments::find(const Trace& trace, const std::vector<Wanted>& wanted) {
+std::shared_ptr<const Segment> Segments::find(const Trace& trace,
+                                              const std::vector<Wanted>& wanted) {
   key_ = trace.structure();
   std::vector<MemoryOrder> orders;
   for (const Wanted& each : wanted) {
@@ -95,20 +97,22 @@ const Segment& Segments::find(const Trace& trace, const std::vector<Wanted>& wan
     orders.push_back(std::move(order));
   }
   const auto known = known_.find(key_);
-  if (known != known_.end()) return *known->second;
+  if (known != known_.end()) return known->second;
+  // Programs that never repeat themselves would fill the memory.
+  if (known_.size() >= kMostSegments) known_.clear();
 
   const Clock::time_point start = Clock::now();
   std::vector<int> values;
   for (const Wanted& each : wanted) values.push_back(each.value);
   Spliced spliced = splice(trace, values, orders);
-  auto segment = std::make_unique<Segment>();
+  auto segment = std::make_shared<Segment>();
   segment->executable = std::make_unique<Executable>(std::move(spliced.graph));
   segment->inputs = std::move(spliced.inputs);
   segment->symbols = std::move(spliced.symbols);
   segment->numbers = std::move(spliced.numbers);
   segment->steps = trace.size();
   segment->compile_us = microseconds_since(start);
-  return *known_.emplace(key_, std::move(segment)).first->second;
+  return known_.emplace(key_, std::move(segment)).first->second;
 }
 
 double run(const Segment& segment, const Trace& trace, const std::vector<Wanted>& wanted) {

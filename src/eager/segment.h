@@ -31,13 +31,13 @@ class Segments {
   /// Never destroyed.
   static Segments& process();
   /// The compiled trace, made if there is none like it.
-  const Segment& find(const Trace& trace, const std::vector<Wanted>& wanted);
+  std::shared_ptr<const Segment> find(const Trace& trace, const std::vector<Wanted>& wanted);
 
  private:
   struct Hash {
     std::size_t operator()(const std::vector<std::uint64_t>& key) const;
   };
-  std::unordered_map<std::vector<std::uint64_t>, std::unique_ptr<Segment>, Hash> known_;
+  std::unordered_map<std::vector<std::uint64_t>, std::shared_ptr<const Segment>, Hash> known_;
   std::vector<std::uint64_t> key_;
 };
 

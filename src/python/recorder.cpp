@@ -15,6 +15,8 @@ namespace {
 
 // A step of an optimizer changes each parameter by operations that lie far apart: it is best computed as a whole.
 constexpr int kTrusted = 16;
+// Segments that the account knows.
+constexpr std::size_t kMostRuns = 4096;
 // Below this the GIL is not worth giving away.
 constexpr std::int64_t kReleaseGilBytes = 1 << 20;
 
@@ -72,6 +74,19 @@ bool Recorder::others_run() {
 }
 
 nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched) {
+  try {
+    return treat(function, args, kwargs, dispatched);
+  } catch (nb::python_error& error) {
+    // Torch refuses to resize memory of ours before it does anything else: it gets memory of its own, and tries again.
+    if (std::string_view(error.what()).find("storage that is not resizable") == std::string::npos ||
+        !nb::cast<bool>(helper_.attr("make_resizable")(
+            nb::handle(args), kwargs == nullptr ? nb::none() : nb::borrow(kwargs))))
+      throw;
+  }
+  return direct(function, args, kwargs);
+}
+
+nb::object Recorder::treat(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched) {
   if (closed_ || busy_) return direct(function, args, kwargs);
   // Getters and setters of attributes: none reads elements.
   if (std::string_view(Py_TYPE(function)->tp_name) == "method-wrapper")
@@ -140,7 +155,8 @@ nb::object Recorder::create(PyObject* function, PyObject* args, PyObject* kwargs
   nb::object made = direct(function, args, kwargs);
   eager::Region from;
   if (made.type().ptr() != reinterpret_cast<PyObject*>(tensor_type_) || requires_gradients(made) ||
-      !look(framework_, made.ptr(), from) || from.layout.elements() < least_elements_ ||
+      !look(framework_, made.ptr(), from) ||
+      from.layout.elements() < std::max<std::int64_t>(least_elements_, 1) ||
       !from.layout.contiguous(bytes(from.type)))
     return made;
   const std::int64_t count = from.layout.elements() * bytes(from.type);
@@ -277,14 +293,15 @@ void Recorder::flush(const std::string& why) {
   };
   try {
     if (!wanted.empty()) {
-      const eager::Segment& segment = eager::Segments::process().find(trace_, wanted);
-      Runs& runs = runs_[&segment];
+      const auto segment = eager::Segments::process().find(trace_, wanted);
+      if (runs_.size() >= kMostRuns) runs_.clear();
+      Runs& runs = runs_[segment];
       ++runs.count;
       if (bytes_written < kReleaseGilBytes) {
-        runs.us += eager::run(segment, trace_, wanted);
+        runs.us += eager::run(*segment, trace_, wanted);
       } else {
         const nb::gil_scoped_release release;
-        runs.us += eager::run(segment, trace_, wanted);
+        runs.us += eager::run(*segment, trace_, wanted);
       }
     }
   } catch (...) {

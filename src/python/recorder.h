@@ -61,6 +61,7 @@ class Recorder {
     nb::object owner;
   };
 
+  nb::object treat(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched);
   const Phrase& phrase(const Call& call);
   nb::object record(const Phrase& phrase, bool dispatched);
   bool needs_gradients() const;
@@ -84,7 +85,7 @@ class Recorder {
   CallKey key_;
 
   eager::Trace trace_;
-  std::unordered_map<const eager::Segment*, Runs> runs_;
+  std::unordered_map<std::shared_ptr<const eager::Segment>, Runs> runs_;
   std::vector<eager::Buffer*> listed_;
   std::vector<Write> writes_;
   std::vector<nb::object> owners_;

@@ -15,6 +15,7 @@ from torch.optim.optimizer import (
 )
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dvm import _core
 from dvm.torch.eager.account import Account
@@ -215,6 +216,16 @@ class _Helper:
     def is_lent(self, tensor: torch.Tensor) -> bool:
         """Whether torch did not allocate the memory: whose it is may write it."""
         return not tensor.untyped_storage().resizable()
+
+    def make_resizable(self, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None) -> bool:
+        """Gives tensors among the arguments memory of torch's. Whether there were such in memory of ours."""
+        found = False
+        for tensor in tree_leaves((args, kwargs)):
+            if isinstance(tensor, torch.Tensor) and self.is_lent(tensor):
+                copy = tensor.detach().clone()
+                tensor.set_(copy.untyped_storage(), 0, copy.size(), copy.stride())
+                found = True
+        return found
 
     def changed(self, tensor: torch.Tensor) -> None:
         torch.autograd.graph.increment_version(tensor)

@@ -102,8 +102,16 @@ def template(
     return _lowered(name, gm, packing[0], changes), bool(environment.guards)
 
 
-# How torch says that an operation is not for such types.
-_TYPES = ("not implemented for", "not supported", "can't be cast", "must not be", "integral input")
+# Calls on so many elements are tried as they are.
+_FEW = 1 << 14
+# How torch says that an operation is not for such types, when it is tried on fewer.
+_TYPES = (
+    "not implemented for",
+    "not support",
+    "can't be cast",
+    "must not be",
+    "integral input",
+)
 
 
 def _refuse_unsigned(leaves: Sequence[Any]) -> None:
@@ -118,10 +126,13 @@ def _refuse_unsigned(leaves: Sequence[Any]) -> None:
 def _probe(called: Callable[..., Any], given: Sequence[Any], changes: bool) -> None:
     """Runs a call on a few elements: torch has not every operation for every type, which tracing does not tell."""
     sizes: dict[int, int] = {}
+    is_exact = all(value.numel() <= _FEW for value in given if isinstance(value, torch.Tensor))
 
     def small(value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
+        if is_exact:
+            return torch.ones_like(value)
         shape = [sizes.setdefault(size, 1 if size == 1 else len(sizes) + 2) for size in value.shape]
         return torch.ones(shape, dtype=value.dtype)
 
@@ -135,7 +146,7 @@ def _probe(called: Callable[..., Any], given: Sequence[Any], changes: bool) -> N
     except NotImplementedError as error:
         raise NotRecorded(str(error)) from None
     except Exception as error:  # other sizes may not do
-        if changes or any(told in str(error) for told in _TYPES):
+        if is_exact or changes or any(told in str(error) for told in _TYPES):
             raise NotRecorded(str(error)) from None
 
 
