@@ -32,6 +32,37 @@ bool requires_gradients(const nb::object& tensor) {
   return nb::cast<bool>(tensor.attr("requires_grad"));
 }
 
+// Where the folder of a package is, with a slash at its end.
+std::string folder_of(const char* package) {
+  const std::string file = nb::cast<std::string>(nb::module_::import_(package).attr("__file__"));
+  return file.substr(0, file.rfind('/') + 1);
+}
+
+// The line of the program that is running, without torch and us: " at FILE:LINE".
+std::string place() {
+  static const auto* const torch = new std::string(folder_of("torch"));
+  static const auto* const ours = new std::string(folder_of("dvm.torch"));
+  PyFrameObject* frame = PyEval_GetFrame();
+  Py_XINCREF(frame);
+  while (frame != nullptr) {
+    PyCodeObject* const code = PyFrame_GetCode(frame);
+    const char* const file = PyUnicode_AsUTF8(code->co_filename);
+    Py_DECREF(code);
+    const std::string_view name = file == nullptr ? "" : file;
+    if (!name.starts_with(*torch) && !name.starts_with(*ours) && !name.starts_with('<')) {
+      std::string text = " at " + std::string(name.substr(name.rfind('/') + 1)) + ":" +
+                         std::to_string(PyFrame_GetLineNumber(frame));
+      Py_DECREF(frame);
+      return text;
+    }
+    PyFrameObject* const outer = PyFrame_GetBack(frame);
+    Py_DECREF(frame);
+    frame = outer;
+  }
+  PyErr_Clear();
+  return "";
+}
+
 std::string name_of(PyObject* function) {
   const nb::object name = nb::getattr(nb::handle(function), "__name__", nb::none());
   return nb::cast<std::string>(nb::str(name.is_none() ? nb::handle(function) : nb::handle(name)));
@@ -111,22 +142,21 @@ nb::object Recorder::treat(PyObject* function, PyObject* args, PyObject* kwargs,
   if (treatment == Treatment::kRecord) {
     if (!key_.read(function, args, kwargs)) {
       treatment = key_.tensors().empty() && trace_.empty() ? Treatment::kDirect : Treatment::kFlush;
+    } else if (is_tiny() && !touches_pending() && !touches_read()) {
+      return direct(function, args, kwargs);
     } else {
       // Autograd has to see the parts of what it differentiates, and autocast converts them.
       if (!dispatched && (needs_gradients() || is_true(is_autocast_enabled_)))
         return through(function, args, kwargs);
       const Phrase& found = phrase({function, args, kwargs, dispatched});
       treatment = found.treatment;
-      const bool waits = touches_pending() || (treatment == Treatment::kRecord &&
-                                               found.made_by->changes() && touches_read());
-      if (treatment == Treatment::kRecord && !waits && is_tiny()) treatment = Treatment::kDirect;
       if (treatment == Treatment::kRecord && !can_write(found)) treatment = Treatment::kFlush;
       if (treatment == Treatment::kRecord) return record(found, dispatched);
     }
   }
   if (treatment == Treatment::kThrough && !dispatched) return through(function, args, kwargs);
   // A view of one tensor, by numbers that others hold.
-  if (treatment == Treatment::kDirect && key_.tensors().size() > 1 && takes_pending_number())
+  if (treatment == Treatment::kDirect && key_.tensors().size() > 1 && touches_pending())
     flush(name_of(function));
   if (treatment != Treatment::kDirect) {
     ++fallbacks_[name_of(function)];
@@ -261,7 +291,7 @@ nb::object Recorder::record(const Phrase& phrase, bool dispatched) {
 void Recorder::flush(const std::string& why) {
   if (busy_ || trace_.empty()) return;
   busy_ = true;
-  ++ends_[why];
+  ++ends_[why + place()];
   exposed_ = false;
   eager::Memory& memory = eager::Memory::process();
   const std::vector<eager::Buffer*> alive = memory.begin(listed_);

@@ -59,9 +59,9 @@ _REPLACING = """
 __reduce_ex__ __reduce__ __setstate__ __deepcopy__ apply_ map_ map2_ __array_wrap__ set_ resize_ resize_as_ new
 """
 
-# What gives tensors in new memory, and is not recorded.
+# What gives tensors in new memory, is not recorded, and reads no elements.
 _CREATING = """
-zeros ones full empty rand randn randint randperm arange linspace logspace eye tensor normal empty_strided
+zeros ones full empty rand randn randint randperm arange linspace logspace eye empty_strided
 zeros_like ones_like full_like empty_like rand_like randn_like randint_like new_empty new_zeros new_ones new_full
 """
 
