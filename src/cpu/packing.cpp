@@ -14,6 +14,21 @@ constexpr std::int64_t kLeastBytes = 64 << 10;
 
 std::int64_t of_b(const PackForm& form) { return bytes(kProducts[form.types].b); }
 
+// `cols` columns of a panel of a weight of windows, whose rows lie anywhere.
+void pack_taps(const PackForm& form, const std::byte* from, float* to, std::int64_t cols) {
+  const std::int64_t channels = form.k / form.taps;
+  for (std::int64_t col = 0; col < cols; ++col) {
+    const std::byte* const output = from + col * form.n_stride;
+    for (std::int64_t channel = 0; channel < channels; ++channel) {
+      const std::byte* const taps = output + channel * form.k_stride;
+      float* const at = to + channel * kPackedCols + col;
+      for (std::int64_t tap = 0; tap < form.taps; ++tap)
+        at[tap * channels * kPackedCols] =
+            *reinterpret_cast<const float*>(taps + tap * form.tap_stride);
+    }
+  }
+}
+
 }  // namespace
 
 bool packs(const PackForm& form, const KernelTable& kernels) {
@@ -44,7 +59,9 @@ void pack(const PackForm& form, const KernelTable& kernels, const void* from, vo
     const std::byte* const b = source + col * form.n_stride;
     std::byte* const rows = static_cast<std::byte*>(to) + panel * of_panel;
     if (cols < kPackedCols) std::memset(rows, 0, static_cast<std::size_t>(of_panel));
-    if (form.k_stride == of_b(form)) {
+    if (form.taps != 1) {
+      pack_taps(form, b, reinterpret_cast<float*>(rows), cols);
+    } else if (form.k_stride == of_b(form)) {
       kernels.matrix[form.types].pack({.b = b,
                                        .b_col = form.n_stride / of_b(form),
                                        .from = 0,

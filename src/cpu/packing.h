@@ -15,6 +15,14 @@ struct PackForm {
   int types = 0;  // of the product: a row of isa/products.def
   std::int64_t n = 0, k = 0;
   std::int64_t n_stride = 0, k_stride = 0;  // bytes
+  // Rows are the taps of windows, and within them channels, `k_stride` apart.
+  std::int64_t taps = 1, tap_stride = 0;
+
+  /// Bytes from row 0 to row `row`.
+  std::int64_t row_offset(std::int64_t row) const {
+    const std::int64_t channels = k / taps;
+    return taps == 1 ? row * k_stride : row % channels * k_stride + row / channels * tap_stride;
+  }
 
   bool operator==(const PackForm&) const = default;
 };

@@ -40,9 +40,14 @@ struct Step {
 // What convolutions are made of besides products: see window.h.
 struct WindowPanel;
 struct WindowPlane;
+struct PlaceTile;
+struct ChannelTile;
 struct WindowKernels {
   void (*panel)(const WindowPanel& panel) = nullptr;
   void (*plane)(const WindowPlane& plane) = nullptr;
+  // Of tensors whose channels lie side by side: see place_windows.h.
+  void (*places)(const PlaceTile& tile) = nullptr;
+  void (*channels)(const ChannelTile& tile) = nullptr;
 };
 
 /// How many kernels an opcode may have: one per combination of broadcast operands.

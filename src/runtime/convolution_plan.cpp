@@ -6,12 +6,15 @@
 #include <utility>
 
 #include "cpu/dispatch.h"
+#include "isa/product.h"
+#include "runtime/channel_order.h"
 
 namespace dvm {
 namespace {
 
 constexpr std::int64_t kFloat = sizeof(float);
 constexpr int kAxes = cpu::kWindowAxes;
+constexpr std::int64_t kLeastChannels = 4;
 
 std::int64_t stride_of(const Layout& layout, int axis) {
   return layout.sizes[axis] == 1 ? 0 : layout.strides[axis];
@@ -38,14 +41,78 @@ Layout weight_by_groups(const Layout& weight, const Windows& windows) {
   return by;
 }
 
-bool ConvolutionPlan::takes(const Layout& weight) {
-  std::int64_t bytes = kFloat;
-  for (int axis = weight.rank; axis-- > 2;) {
+namespace {
+
+// Whether the axes of a weight from `first` on are one, `bytes` apart.
+bool join(const Layout& weight, int first, std::int64_t bytes) {
+  for (int axis = weight.rank; axis-- > first;) {
     if (weight.sizes[axis] != 1 && weight.strides[axis] != bytes) return false;
     bytes *= weight.sizes[axis];
   }
-  return weight.sizes[0] == 1 || weight.sizes[1] == 1 ||
-         weight.strides[0] == weight.sizes[1] * weight.strides[1];
+  return true;
+}
+
+// From one tap to the next, if that is the same everywhere; else 0.
+std::int64_t tap_stride(const Layout& weight) {
+  int last = weight.rank - 1;
+  while (last > 3 && weight.sizes[last] == 1) --last;
+  return join(weight, 3, weight.strides[last]) ? weight.strides[last] : 0;
+}
+
+}  // namespace
+
+bool ConvolutionPlan::takes(const Layout& weight) const {
+  if (by_places_ && place_weight_.packed) return true;
+  if (by_places_ && !cpu::Convolution::is_depthwise(shape_)) {
+    const std::vector<int> order = weight_order();
+    std::int64_t bytes = kFloat;
+    for (std::size_t i = order.size(); i-- > 0;) {
+      if (weight.sizes[order[i]] != 1 && weight.strides[order[i]] != bytes) return false;
+      bytes *= weight.sizes[order[i]];
+    }
+    return true;
+  }
+  return join(weight, 2, kFloat) && (weight.sizes[0] == 1 || weight.sizes[1] == 1 ||
+                                     weight.strides[0] == weight.sizes[1] * weight.strides[1]);
+}
+
+std::vector<int> ConvolutionPlan::weight_order() const {
+  if (!by_places_ || cpu::Convolution::is_depthwise(shape_)) return {};
+  std::vector<int> order = {0};
+  if (cpu::ConvolutionByPlaces::gathers(shape_)) order.push_back(2);
+  for (int axis = 3; axis < rank_ + 1; ++axis) order.push_back(axis);
+  if (!cpu::ConvolutionByPlaces::gathers(shape_)) order.push_back(2);
+  order.push_back(1);
+  return order;
+}
+
+void ConvolutionPlan::turn(bool last) {
+  // Few channels are shorter than a vector, and found for each place.
+  const bool reads = shape_.channel == kFloat && shape_.groups * shape_.inputs >= kLeastChannels;
+  by_places_ = (reads || last) && shape_.inputs > 0 && cpu::ConvolutionByPlaces::takes(shape_);
+  place_weight_.row = shape_.outputs * kFloat;
+}
+
+std::optional<cpu::PackForm> ConvolutionPlan::pack(const Layout& weight) {
+  const std::int64_t taps = shape_.window.all_taps();
+  if (!by_places_ || cpu::Convolution::is_depthwise(shape_) || taps == 0 || shape_.outputs == 0)
+    return {};
+  cpu::PackForm form{.types = product_of(Type::f32, Type::f32),
+                     .n = shape_.outputs,
+                     .k = shape_.inputs * taps,
+                     .n_stride = weight.strides[1],
+                     .k_stride = weight.strides[2]};
+  if (cpu::ConvolutionByPlaces::gathers(shape_)) {
+    if (!join(weight, 2, kFloat)) return {};
+    form.k_stride = kFloat;
+  } else if (taps > 1) {
+    form.taps = taps;
+    form.tap_stride = tap_stride(weight);
+    if (form.tap_stride == 0) return {};
+  }
+  if (form.taps == 1 && form.k_stride != kFloat && form.n_stride != kFloat) return {};
+  place_weight_.packed = true;
+  return form;
 }
 
 ConvolutionPlan::ConvolutionPlan(const Windows& windows, std::span<const std::int64_t> sizes,
@@ -100,6 +167,11 @@ void ConvolutionPlan::take(const Windows& windows, std::span<const std::int64_t>
 // Strides along the dimensions of the result become strides along batch axes, rows and columns of a tile.
 std::vector<cpu::MatrixStrides> ConvolutionPlan::lay(
     const std::vector<cpu::MatrixStrides>& tensors) {
+  return by_places_ ? lay_by_places(tensors) : lay_by_channels(tensors);
+}
+
+std::vector<cpu::MatrixStrides> ConvolutionPlan::lay_by_channels(
+    const std::vector<cpu::MatrixStrides>& tensors) {
   const int axes = rank_ - 2;
   const auto dim = [&](int axis) { return axis - kAxes + rank_; };
   const auto joins = [&](int axis) {  // with the one behind it
@@ -125,21 +197,84 @@ std::vector<cpu::MatrixStrides> ConvolutionPlan::lay(
   return laid;
 }
 
-std::unique_ptr<cpu::Convolution> ConvolutionPlan::write(const Layout& result) {
+std::vector<cpu::MatrixStrides> ConvolutionPlan::lay_by_places(
+    const std::vector<cpu::MatrixStrides>& tensors) {
+  // Images, then the three axes, of which a tensor may lack the first.
+  const auto extent = [&](int axis) {
+    return axis == 0 ? shape_.images : shape_.window.out[axis - 1];
+  };
+  const auto stride = [&](const cpu::MatrixStrides& of, int axis) {
+    const int dim = axis == 0 ? 0 : axis - 1 - kAxes + rank_;
+    return axis > 0 && dim < 2 ? 0 : of[static_cast<std::size_t>(dim)];
+  };
+  // Rows so far: how many, and how far apart in each tensor.
+  std::int64_t rows = 1;
+  std::vector<std::int64_t> apart(tensors.size(), 0);
+  const auto joins = [&](int axis) {
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      if (!tensors[i].empty() && stride(tensors[i], axis) != rows * apart[i]) return false;
+    }
+    return true;
+  };
+  shape_.merged = 0;
+  for (int axis = kAxes; axis >= 0; --axis, ++shape_.merged) {
+    if (extent(axis) == 1) continue;
+    if (rows == 1) {
+      for (std::size_t i = 0; i < tensors.size(); ++i)
+        apart[i] = tensors[i].empty() ? 0 : stride(tensors[i], axis);
+    } else if (!joins(axis)) {
+      break;
+    }
+    rows *= extent(axis);
+  }
+  std::vector<cpu::MatrixStrides> laid;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    cpu::MatrixStrides& to = laid.emplace_back();
+    if (tensors[i].empty()) continue;
+    for (int axis = 0; axis <= kAxes - shape_.merged; ++axis)
+      to.push_back(stride(tensors[i], axis));
+    to.push_back(apart[i]);
+    to.push_back(tensors[i][1]);
+  }
+  return laid;
+}
+
+std::unique_ptr<cpu::MatrixTiles> ConvolutionPlan::tiles() const {
+  const cpu::KernelTable& kernels = *cpu::isa().kernels;
+  if (by_places_) return std::make_unique<cpu::ConvolutionByPlaces>(shape_, place_weight_, kernels);
+  return std::make_unique<cpu::Convolution>(shape_, kernels);
+}
+
+bool ConvolutionPlan::writes(const Layout& result) const {
+  if (by_places_) return result.sizes[1] == 1 || result.strides[1] == kFloat;
+  return contiguous_at_end(result, kFloat);
+}
+
+std::vector<int> ConvolutionPlan::result_order() const {
+  return by_places_ ? channels_last(rank_) : std::vector<int>{};
+}
+
+std::unique_ptr<cpu::MatrixTiles> ConvolutionPlan::write(const Layout& result) {
   const cpu::MatrixStrides strides(result.strides, result.strides + result.rank);
   std::vector<cpu::MatrixStrides> tensors = lay({strides});
-  auto convolution = std::make_unique<cpu::Convolution>(shape_, *cpu::isa().kernels);
+  auto convolution = tiles();
   convolution->write(std::move(tensors[0]));
   return convolution;
 }
 
-std::unique_ptr<cpu::Convolution> ConvolutionPlan::finish(const TileEpilogue& epilogue,
+std::unique_ptr<cpu::MatrixTiles> ConvolutionPlan::finish(const TileEpilogue& epilogue,
                                                           std::vector<Program>* programs) {
   std::vector<cpu::MatrixStrides> tensors = lay(epilogue.strides());
-  auto convolution = std::make_unique<cpu::Convolution>(shape_, *cpu::isa().kernels);
-  std::vector<int> cols;
-  for (int axis = 0; axis < shape_.merged; ++axis) cols.push_back(rank_ - 1 - axis);
-  epilogue.attach(*convolution, std::move(tensors), {1}, cols, programs);
+  auto convolution = tiles();
+  std::vector<int> places;
+  for (int axis = 0; axis < shape_.merged; ++axis)
+    places.push_back(axis == kAxes ? 0 : rank_ - 1 - axis);
+  std::erase_if(places, [&](int dim) { return dim == 1; });
+  if (by_places_) {
+    epilogue.attach(*convolution, std::move(tensors), places, {1}, programs);
+  } else {
+    epilogue.attach(*convolution, std::move(tensors), {1}, places, programs);
+  }
   return convolution;
 }
 

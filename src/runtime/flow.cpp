@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "runtime/channel_order.h"
+
 namespace dvm {
 namespace {
 
@@ -90,6 +92,7 @@ Flow::Flow(Graph source)
       tensors[target.written].part = static_cast<int>(part);
     }
   }
+  choose_channel_order(*this);
 }
 
 }  // namespace dvm

@@ -29,6 +29,8 @@ struct FlowTensor {
   std::vector<Target> parts = {};  // of a concat
   /// The concat whose memory it is made in, and as which of its parts.
   int whole = -1, part = -1;
+  /// Where its memory is ours to choose, the second axis is innermost there: see channel_order.h.
+  bool channels_last = false;
 };
 
 struct Flow {

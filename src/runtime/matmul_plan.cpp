@@ -1,6 +1,7 @@
 #include "runtime/matmul_plan.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -61,6 +62,18 @@ int MatmulPlan::operand_to_copy() const {
 
 bool MatmulPlan::copies_columns() const {
   return cpu::Product::kernels_of(shape_, *cpu::isa().kernels).outer == nullptr;
+}
+
+std::vector<int> MatmulPlan::copy_order(int operand, int rank) const {
+  if (operand == 0 || !copies_columns()) return {};
+  std::vector<int> order(static_cast<std::size_t>(rank));
+  std::iota(order.begin(), order.end(), 0);
+  std::swap(order.end()[-1], order.end()[-2]);
+  return order;
+}
+
+bool MatmulPlan::writes(const Layout& result) const {
+  return contiguous_at_end(result, bytes(kProducts[shape_.types].sum));
 }
 
 std::optional<cpu::PackForm> MatmulPlan::pack() {

@@ -26,12 +26,16 @@ class MatmulPlan {
 
   /// Whether the operands can be read as they lie, and if not which one a dense copy of would help: 0 or 1; else -1.
   int operand_to_copy() const;
-  /// Whether a copy of the right operand must be contiguous along its rows, which are summed over.
-  bool copies_columns() const;
+  /// The order of the axes of that copy, which has `rank` of them.
+  std::vector<int> copy_order(int operand, int rank) const;
 
   /// Reads the right operand packed from now on, and says in which form; nothing where it can't be or had better not.
   std::optional<cpu::PackForm> pack();
 
+  /// Whether write() can write there.
+  bool writes(const Layout& result) const;
+  /// The order of the axes of a result of our own: as indexed.
+  static std::vector<int> result_order() { return {}; }
   /// The result goes to memory of this layout, which is contiguous along the columns.
   std::unique_ptr<cpu::Product> write(const Layout& result);
 
@@ -41,6 +45,8 @@ class MatmulPlan {
 
  private:
   void collapse(std::vector<cpu::MatrixStrides>& tensors);
+  // Whether a copy of the right operand must be contiguous along its rows, which are summed over.
+  bool copies_columns() const;
   bool merges(std::size_t outer, const std::vector<cpu::MatrixStrides>& tensors) const;
 
   cpu::ProductShape shape_;

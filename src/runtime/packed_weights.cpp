@@ -58,7 +58,7 @@ std::uint64_t fingerprint(const cpu::PackForm& form, const void* data) {
     const std::int64_t col = (5 * look + 2) % kLooks * form.n / kLooks;
     std::uint64_t element = 0;
     std::memcpy(&element,
-                static_cast<const std::byte*>(data) + row * form.k_stride + col * form.n_stride,
+                static_cast<const std::byte*>(data) + form.row_offset(row) + col * form.n_stride,
                 bytes);
     mixed = (mixed ^ element) * 0x9e3779b97f4a7c15ULL;
     mixed ^= mixed >> 29;

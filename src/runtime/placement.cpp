@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/channel_order.h"
+
 namespace dvm {
 
 Placement::Placement(const Flow& flow, const DimValues& values)
@@ -58,6 +60,8 @@ const PlacedTensor& Placement::make(int number, int step) {
   const Node& node = graph().node(made.value);
   std::span<const int> order;
   if (node.kind == NodeKind::kAttention) order = std::span(node.axes).subspan(2);
+  std::vector<int> turned;
+  if (made.channels_last) order = turned = channels_last(static_cast<int>(node.shape.size()));
   tensor.layout = dense(sizes_of(made.value), element, order);
   tensor.place = scratch(tensor.layout.elements() * element, step);
   tensor.placed = true;

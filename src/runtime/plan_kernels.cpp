@@ -1,6 +1,5 @@
 // What a Planner does with Kernels: their shapes are filled in, they are scheduled, and their Programs bound; and copies.
 #include <algorithm>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -101,11 +100,9 @@ bool Planner::writes_nothing(const Kernel& kernel) const {
   });
 }
 
-PlacedTensor Planner::scratch_like(Type type, const PlacedTensor& tensor, bool turned) {
+PlacedTensor Planner::scratch_like(Type type, const PlacedTensor& tensor,
+                                   std::span<const int> order) {
   const std::span sizes(tensor.layout.sizes, static_cast<std::size_t>(tensor.layout.rank));
-  std::vector<int> order(sizes.size());
-  std::iota(order.begin(), order.end(), 0);
-  if (turned) std::swap(order.end()[-1], order.end()[-2]);
   PlacedTensor made;
   made.placed = true;
   made.layout = dense(sizes, bytes(type), order);
@@ -113,8 +110,8 @@ PlacedTensor Planner::scratch_like(Type type, const PlacedTensor& tensor, bool t
   return made;
 }
 
-PlacedTensor Planner::dense_copy(Type type, const PlacedTensor& from, bool turned) {
-  const PlacedTensor whole = scratch_like(type, from, turned);
+PlacedTensor Planner::dense_copy(Type type, const PlacedTensor& from, std::span<const int> order) {
+  const PlacedTensor whole = scratch_like(type, from, order);
   copy(type, from, whole);
   return whole;
 }

@@ -10,6 +10,7 @@
 #include "fuse/epilogue.h"
 #include "graph/windows.h"
 #include "runtime/attention_plan.h"
+#include "runtime/channel_order.h"
 #include "runtime/convolution_plan.h"
 #include "runtime/matmul_plan.h"
 #include "runtime/planner.h"
@@ -35,8 +36,9 @@ void Planner::matmul(const Step& step) {
   };
   MatmulPlan plan = plan_of();
   for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
-    const bool turned = which == 1 && plan.copies_columns();
-    operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
+    PlacedTensor& operand = operands[which];
+    operand = dense_copy(graph().node(node.operands[which]).type, operand,
+                         plan.copy_order(which, operand.layout.rank));
   }
   if (form) operands[1].place = packed(operands[1].place, *form);
   tiles(step, plan, operands);
@@ -70,8 +72,9 @@ void Planner::grouped(Value value) {
   };
   MatmulPlan plan = plan_of();
   for (int which; (which = plan.operand_to_copy()) >= 0; plan = plan_of()) {
-    const bool turned = which == 1 && plan.copies_columns();
-    operands[which] = dense_copy(graph().node(node.operands[which]).type, operands[which], turned);
+    PlacedTensor& operand = operands[which];
+    operand = dense_copy(graph().node(node.operands[which]).type, operand,
+                         plan.copy_order(which, operand.layout.rank));
   }
   const bool in_place = contiguous_at_end(result.layout, bytes(node.type));
   const PlacedTensor made = in_place ? result : scratch_like(node.type, result);
@@ -101,9 +104,26 @@ void Planner::convolve(const Step& step) {
   const std::vector<std::int64_t> sizes = sizes_of(step.value);
   const Windows moves = windows(node);
   std::vector<PlacedTensor> operands = operands_of(node);
-  operands[1].layout = weight_by_groups(operands[1].layout, moves);
-  if (!ConvolutionPlan::takes(operands[1].layout)) operands[1] = dense_copy(node.type, operands[1]);
-  ConvolutionPlan plan(moves, sizes, operands[0].layout, operands[1].layout);
+  PlacedTensor &x = operands[0], &weight = operands[1];
+  weight.layout = weight_by_groups(weight.layout, moves);
+  const bool last = writes_channels_last(step);
+  const auto plan_of = [&] {
+    ConvolutionPlan plan(moves, sizes, x.layout, weight.layout);
+    plan.turn(last);
+    return plan;
+  };
+  ConvolutionPlan plan = plan_of();
+  if (last && !plan.by_places() && moves.groups == 1) {
+    x = dense_copy(node.type, x, channels_last(x.layout.rank));
+    plan = plan_of();
+  }
+  if (is_weight(weight.place)) {
+    if (const auto form = plan.pack(weight.layout)) weight.place = packed(weight.place, *form);
+  }
+  if (!plan.takes(weight.layout)) {
+    weight = dense_copy(node.type, weight, plan.weight_order());
+    plan = plan_of();
+  }
   tiles(step, plan, operands);
 }
 
@@ -112,7 +132,16 @@ void Planner::pool(const Step& step) {
   const std::vector<std::int64_t> sizes = sizes_of(step.value);
   const PlacedTensor operand = placement_.at(flow_.tensor_of(node.operands[0]));
   ConvolutionPlan plan(node.op, windows(node), sizes, operand.layout);
+  plan.turn(writes_channels_last(step));
   tiles(step, plan, {&operand, 1});
+}
+
+// Whether the channels of what a convolution or pool makes, or the Kernel that ends it, belong side by side.
+bool Planner::writes_channels_last(const Step& step) const {
+  if (step.index < 0) return flow_.tensors[flow_.tensor_of(step.value)].channels_last;
+  return std::ranges::any_of(flow_.fusion.kernels[step.index].outputs, [&](const auto& output) {
+    return flow_.tensors[flow_.tensor_of(output.value)].channels_last;
+  });
 }
 
 template <class Plan>
@@ -197,8 +226,8 @@ void Planner::tiles_alone(Value value, Plan& plan, std::span<const PlacedTensor>
   const Type type = graph().node(value).type;
   const PlacedTensor& result = placement_.make(flow_.tensor_of(value), step_);
   if (result.layout.elements() == 0) return;
-  const bool in_place = contiguous_at_end(result.layout, bytes(type));
-  const PlacedTensor made = in_place ? result : scratch_like(type, result);
+  const bool in_place = plan.writes(result.layout);
+  const PlacedTensor made = in_place ? result : scratch_like(type, result, plan.result_order());
   std::int64_t moved = bytes_of(made.layout, type);
   const std::vector<Place> reads = places_of(value, operands, moved);
   add_tiled(plan.write(made.layout), -1, reads, {&made.place, 1}, {}, moved);

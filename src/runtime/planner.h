@@ -51,9 +51,9 @@ class Planner {
   // positions of its loops.
   std::int64_t fill_shape(const Kernel& kernel, int but);
   bool writes_nothing(const Kernel& kernel) const;
-  // Contiguous as indexed, or with the last two axes exchanged in memory.
-  PlacedTensor scratch_like(Type type, const PlacedTensor& tensor, bool turned = false);
-  PlacedTensor dense_copy(Type type, const PlacedTensor& from, bool turned = false);
+  // Without gaps; `order` as dense() takes it.
+  PlacedTensor scratch_like(Type type, const PlacedTensor& tensor, std::span<const int> order = {});
+  PlacedTensor dense_copy(Type type, const PlacedTensor& from, std::span<const int> order = {});
   // Tensor arguments follow.
   void begin_arguments(Launch& launch, const std::vector<std::int32_t>& scalars);
   // Each tensor counts once; of one that is picked from no more than one element for each position is read.
@@ -77,6 +77,7 @@ class Planner {
   void grouped(Value value);
   void convolve(const Step& step);
   void pool(const Step& step);
+  bool writes_channels_last(const Step& step) const;
   // A MatmulPlan or a ConvolutionPlan, alone or with what finishes its tiles.
   template <class Plan>
   void tiles(const Step& step, Plan& plan, std::span<const PlacedTensor> operands);

@@ -25,5 +25,6 @@ void install_matrix(KernelTable& table);
 void install_matrix_native(KernelTable& table);  // after install_matrix, some of which it replaces
 void install_attention(KernelTable& table);
 void install_windows(KernelTable& table);
+void install_place_windows(KernelTable& table);
 
 }  // namespace dvm::cpu

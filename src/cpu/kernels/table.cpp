@@ -27,6 +27,7 @@ extern "C" const void* DVM_JOIN(kernel_table_, DVM_KERNELS)() {
     dvm::cpu::install_matrix_native(*made);
     dvm::cpu::install_attention(*made);
     dvm::cpu::install_windows(*made);
+    dvm::cpu::install_place_windows(*made);
     return made;
   }();
   return table;

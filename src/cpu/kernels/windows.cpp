@@ -283,6 +283,9 @@ void plane(const WindowPlane& p) {
 
 }  // namespace
 
-void install_windows(KernelTable& table) { table.windows = {panel, plane}; }
+void install_windows(KernelTable& table) {
+  table.windows.panel = panel;
+  table.windows.plane = plane;
+}
 
 }  // namespace dvm::cpu
