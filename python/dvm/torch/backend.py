@@ -20,6 +20,7 @@ from dvm.torch.decompositions import decompositions, kept_whole
 from dvm.torch.lower import lower
 from dvm.torch.options import Options
 from dvm.torch.roles import Fallback
+from dvm.torch.settled import settled_floats
 
 
 def dvm(
@@ -34,8 +35,8 @@ def dvm(
     `options` are the fields of `dvm.torch.options.Options`.
     """
     parsed = Options.parse(mode, options)
-    with kept_whole():
-        compiled: Callable[..., Any] = _aot(parsed)(gm, example_inputs)
+    with kept_whole(), settled_floats(gm, example_inputs) as inputs:
+        compiled: Callable[..., Any] = _aot(parsed)(gm, inputs)
     return compiled
 
 
