@@ -1,6 +1,6 @@
 """The compiled core of dvm: graphs, executables, programs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 
@@ -78,6 +78,12 @@ class Graph:
 
     def remake(self, value: int, operands: Sequence[int]) -> int:
         """Does what made `value` to other operands."""
+
+    def needed(self, roots: Sequence[int], given: Set[int], operands: Mapping[int, Sequence[int]]) -> list[int]:
+        """
+        The values that make `roots`, operands first, from those that are `given`, which are among them. `operands` has
+        the operands of those that are to be made of others than they were.
+        """
 
     def copy(self, source: Graph, values: Sequence[int], places: Mapping[int, int], operands: Mapping[int, Sequence[int]]) -> list[int]:
         """
@@ -211,6 +217,8 @@ class Graph:
     def type(self, value: int) -> str: ...
 
     def shape(self, value: int) -> list[int | str]: ...
+
+    def rank(self, value: int) -> int: ...
 
     def node(self, value: int) -> dict[str, Any]:
         """

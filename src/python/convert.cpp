@@ -8,11 +8,12 @@
 namespace dvm::python {
 
 Type parse_type(const std::string& text, const char* where) {
-  std::string known;
   for (std::size_t i = 0; i < kTypeCount; ++i) {
     if (kTypes[i].text == text) return static_cast<Type>(i);
-    known += (i ? ", " : "") + std::string(kTypes[i].text);
   }
+  std::string known;
+  for (std::size_t i = 0; i < kTypeCount; ++i)
+    known += (i ? ", " : "") + std::string(kTypes[i].text);
   throw std::invalid_argument(std::string("[") + where + "] there is no element type \"" + text +
                               "\": use one of " + known);
 }

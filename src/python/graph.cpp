@@ -405,6 +405,9 @@ void bind_graph(nb::module_& module) {
             return shape_object(g.dims(), node_of(g, value).shape);
           },
           "value"_a, nb::sig("def shape(self, value: int) -> list[int | str]"))
+      .def(
+          "rank", [](const Graph& g, Value value) { return node_of(g, value).shape.size(); },
+          "value"_a)
       .def("node", &node_object, "value"_a,
            nb::sig("def node(self, value: int) -> dict[str, typing.Any]"),
            "What a value is: kind, type, shape, operands, and what else belongs to its kind.")

@@ -2,9 +2,11 @@
 #include "python/remake.h"
 
 #include <nanobind/stl/unordered_map.h>
+#include <nanobind/stl/unordered_set.h>
 #include <nanobind/stl/vector.h>
 
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "graph/remake.h"
@@ -35,6 +37,29 @@ std::vector<Value> copy(Graph& graph, const Graph& source, const std::vector<Val
   return made;
 }
 
+// Operands come first, since they are made before.
+std::vector<Value> needed(const Graph& graph, const std::vector<Value>& roots,
+                          const std::unordered_set<Value>& given,
+                          const std::unordered_map<Value, std::vector<Value>>& operands) {
+  std::vector<bool> found(graph.nodes().size());
+  std::vector<Value> pending = roots;
+  while (!pending.empty()) {
+    const Value value = pending.back();
+    pending.pop_back();
+    if (found.at(value)) continue;
+    found[value] = true;
+    if (given.contains(value)) continue;
+    const auto other = operands.find(value);
+    const std::vector<Value>& mine =
+        other == operands.end() ? graph.node(value).operands : other->second;
+    pending.insert(pending.end(), mine.begin(), mine.end());
+  }
+  std::vector<Value> values;
+  for (std::size_t value = 0; value < found.size(); ++value)
+    if (found[value]) values.push_back(static_cast<Value>(value));
+  return values;
+}
+
 }  // namespace
 
 void bind_remaking(nb::class_<Graph>& graph) {
@@ -45,6 +70,10 @@ void bind_remaking(nb::class_<Graph>& graph) {
             return Remaking(g, g).remake(value, operands);
           },
           "value"_a, "operands"_a, "Does what made `value` to other operands.")
+      .def("needed", &needed, "roots"_a, "given"_a, "operands"_a,
+           "The values that make `roots`, operands first, from those that are `given`, which are "
+           "among them. `operands` has\nthe operands of those that are to be made of others than "
+           "they were.")
       .def("copy", &copy, "source"_a, "values"_a, "places"_a, "operands"_a,
            "Makes values of another Graph again in this one, operands first, and returns which "
            "they are here. `places` "

@@ -87,7 +87,7 @@ def account_of(
         "facts": _facts(facts, [executables[run][0] for run in dict.fromkeys(runs)]),
         "guards": list(_guards(runs, executables)),
         "concats": list(_concats(runs, executables)),
-        "graphs": [flow.graphs[run] for run in runs],
+        "graphs": [str(flow.graphs[run]) for run in runs],
         "sizes": dict(sizes),
         "peak_bytes": traffic.peak(wired),
         "wiring": wired,

@@ -4,6 +4,7 @@ call need not decide again is decided here. What differs between frameworks is a
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
@@ -94,6 +95,8 @@ class _Writer:
         self.taken = {*flow.inputs, *flow.constants, *names_in(flow.returns)}
         for step in flow.steps:
             self.taken.update(reads(step), writes(step))
+        self.constants = constants
+        self.groups: dict[tuple[str, ...], tuple[Any, ...]] = {}  # constants, by their names
         self.scope: dict[str, Any] = {name: constants[name] for name in flow.constants}
         self.named: dict[tuple[str, int], str] = {}  # what the scope has already
         self.words: dict[Word, Any] = {}
@@ -139,7 +142,7 @@ class _Writer:
             called = ""
             values = [*sorted(reads(step)), *writes(step)]
             if isinstance(step, Run):
-                values = [*map(self._code, step.arguments)]
+                values = [*self._arguments(step)]
                 called = f", {self._name(step.kernel, self.executables[step.graph])}"
             told = "".join(f"{value}, " for value in values)
             yield f"{note}({self._name('step', step)}, {began}, {now}(), ({told}){called})"
@@ -151,7 +154,7 @@ class _Writer:
         match step:
             case Run():
                 kernel = self._name(step.kernel, self.executables[step.graph])
-                arguments = ", ".join(map(self._code, step.arguments))
+                arguments = ", ".join(self._arguments(step))
                 if step.into:
                     into = self._code(tuple(step.into))
                     return f"{', '.join(step.results)}, = {kernel}({arguments}, out={into})"
@@ -176,6 +179,24 @@ class _Writer:
                 return self.dialect.update(step.target, step.source)
             case Free():
                 return f"del {', '.join(step.names)}"
+
+    def _arguments(self, step: Run) -> Iterator[str]:
+        """The code of arguments. Constants in a row, as weights are, are named together: a compiler of Python takes a
+        millisecond for hundreds of names."""
+        for constant, group in itertools.groupby(step.arguments, self._is_constant):
+            if constant:
+                names = tuple(name.text for name in group)
+                yield f"*{self._name('constants', self._together(names))}"
+            else:
+                yield from map(self._code, group)
+
+    def _is_constant(self, argument: Argument) -> bool:
+        return isinstance(argument, Name) and argument.text in self.constants
+
+    def _together(self, names: tuple[str, ...]) -> tuple[Any, ...]:
+        if names not in self.groups:
+            self.groups[names] = tuple(self.constants[name] for name in names)
+        return self.groups[names]
 
     def _call(self, step: Call) -> str:
         arguments = [self._code(argument) for argument in step.arguments]

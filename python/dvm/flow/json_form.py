@@ -61,7 +61,7 @@ def flow_to_json(flow: Flow) -> dict[str, Json]:
     return {
         "inputs": flow.inputs,
         "constants": flow.constants,
-        "graphs": flow.graphs,
+        "graphs": [*map(str, flow.graphs)],
         "steps": [_step_to_json(step) for step in flow.steps],
         "returns": argument_to_json(flow.returns),
     }

@@ -135,7 +135,7 @@ class Flow:
 
     inputs: list[str]
     constants: list[str]  # tensors that are there before the first call
-    graphs: list[str]  # the texts of the Graphs that the Executables are made of
+    graphs: list[Any]  # the Graphs that the Executables are made of, or their texts
     steps: list[Step] = field(default_factory=list)
     returns: Argument = None
 

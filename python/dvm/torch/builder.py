@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -62,6 +61,8 @@ class Builder:
         self.roundings: set[int] = (
             set()
         )  # conversions to a narrow float that a kernel may leave out
+        self.widened: dict[int, int] = {}  # conversions to f32 of such, with what they convert
+        self._widens = False  # whether there are conversions that lose nothing
         self._constants: dict[tuple[type, str, str], Value] = {}
         self.checks: dict[fx.Node, list[Check]] = {}  # what must hold where a node runs
         self.checked: dict[int, list[tuple[IntLike, bool]]] = {}  # indices, see aten/index.py
@@ -142,14 +143,16 @@ class Builder:
 
     def op(self, name: str, *operands: Value | Number) -> Value:
         """The elementwise instruction `name`; Python numbers take the type of the last tensor."""
-        values = []
-        for operand in operands:
-            if not isinstance(operand, Value):
-                type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
-                values.append(self.constant(operand, type).id)
-            else:
-                values.append(operand.id)
+        values = [
+            operand.id if isinstance(operand, Value) else self._beside(operand, operands)
+            for operand in operands
+        ]
         return Value(self, self.graph.elementwise(name, values))
+
+    def _beside(self, number: Number, operands: Sequence[Value | Number]) -> int:
+        """A number in the type of the last tensor among `operands`."""
+        type = next(v.type for v in reversed(operands) if isinstance(v, Value))  # noqa: A001
+        return self.constant(number, type).id
 
     def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
         """`a` where the boolean `condition` holds, else `b`. One of the two is a Value."""
@@ -197,7 +200,11 @@ class Builder:
     def cast(self, value: Value, type: str) -> Value:  # noqa: A002
         if self.graph.type(value.id) == type:
             return value
-        return Value(self, self.graph.cast(value.id, type))
+        made = self.graph.cast(value.id, type)
+        self._widens |= (value.type, type) in _EXACT
+        if type == "f32" and value.id in self.roundings:
+            self.widened[made] = value.id
+        return Value(self, made)
 
     def compute(self, node: fx.Node, *, to_float: bool = False) -> Value:
         """A tensor in the type it is computed with; see operands."""
@@ -249,6 +256,8 @@ class Builder:
         return Value(self, self.graph.matmul_grouped(a.id, b.id, ends.id))
 
     def _as_stored(self, a: Value, b: Value) -> tuple[Value, Value]:
+        if not self._widens:
+            return a, b
         before_a, before_b = self._before_cast(a), self._before_cast(b)
         if before_a is a and before_b is b:
             return a, b
@@ -303,7 +312,7 @@ class Builder:
         """softmax(scale * q k^T + mask) v of queries, keys and values; `order` is that of its axes in memory."""
         self.reductions += 1
         given = [value.id for value in (operands if mask is None else [*operands, mask])]
-        return Value(self, self.graph.attention(*given, **asdict(scoring), order=order))
+        return Value(self, self.graph.attention(*given, **vars(scoring), order=order))
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """Values of one type, one behind the other. Each is made where it lies in the result."""
@@ -399,6 +408,13 @@ class Builder:
 
     def described(self, tensor: torch.Tensor) -> tuple[str, list[Size]]:
         """Element type and shape. Raises Declined unless the core has tensors like this one."""
+        type, shape = self.type_of(tensor), self.symbols.shape_of(tensor)  # noqa: A001
+        if len(shape) > MAX_RANK:
+            raise Declined(f"the core has at most {MAX_RANK} dimensions, not {len(shape)}")
+        return type, shape
+
+    def type_of(self, tensor: torch.Tensor) -> str:
+        """Raises Declined unless the core has tensors of this type, where and as they lie."""
         type = NAMES.get(tensor.dtype)  # noqa: A001
         if type is None:
             raise Declined(f"the core has no type {tensor.dtype}")
@@ -406,20 +422,20 @@ class Builder:
             raise Declined(f"the core has no device {tensor.device}")
         if tensor.layout is not _STRIDED:
             raise Declined(f"the core has no layout {tensor.layout}")
-        shape = self.symbols.shape_of(tensor)
-        if len(shape) > MAX_RANK:
-            raise Declined(f"the core has at most {MAX_RANK} dimensions, not {len(shape)}")
-        return type, shape
+        return type
 
     def finish(self, value: Value, tensor: torch.Tensor) -> Value:
         """`value` with the type and shape that torch says the result has."""
-        type, shape = self.described(tensor)  # noqa: A001
+        type = self.type_of(tensor)  # noqa: A001
         came = value.type
         if came != type:
             value = self.cast(value, type)
             if came == "f32" and type in ("f16", "bf16") and self.numerics == "fast":
                 self.roundings.add(value.id)
         mine = value.shape
+        if len(mine) == tensor.dim() and 1 not in mine:
+            return value  # nothing of it could be broadcast: torch need not be asked for the sizes
+        shape = self.described(tensor)[1]
         if mine == shape:
             return value
         broadcast = len(mine) != len(shape) or any(

@@ -37,7 +37,8 @@ class Clock:
         """Notes the time of a node, which is `in_core` if the core computes it, and returns it."""
         time = in_core if role is Role.CORE else self._in_torch(node, role)
         self.times[node] = time
-        self._latest = max(self._latest, time)
+        if time > self._latest:
+            self._latest = time
         return time
 
     def _in_torch(self, node: fx.Node, role: Role) -> int:

@@ -233,7 +233,7 @@ class Emitter:
         results = [self._name(node) for node in compiled.outputs]
         graph = self.executables.setdefault(compiled.executable, len(self.flow.graphs))
         if graph == len(self.flow.graphs):
-            self.flow.graphs.append(str(compiled.executable.graph))
+            self.flow.graphs.append(compiled.graph)
         into: list[Argument] = []
         if not self.direct.keys().isdisjoint(compiled.outputs):
             into = [self._target(node) for node in compiled.outputs]

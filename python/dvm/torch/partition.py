@@ -245,8 +245,9 @@ def _materialize(graph: fx.Graph, part: Partition) -> None:
             time = part.times[node]
             reads = part.segments[time].reads
             for operand in node.all_input_nodes:
-                if part.roles[operand] is not Role.CORE or part.times[operand] != time:
-                    reads.update(dict.fromkeys(part.outside(operand, time)))
+                if part.times[operand] != time or part.roles[operand] is not Role.CORE:
+                    for tensor in part.outside(operand, time):
+                        reads[tensor] = None
     for segment in part.segments.values():
         pending.extend(segment.reads)
     while pending:

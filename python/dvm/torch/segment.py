@@ -71,10 +71,18 @@ class _Assembly:
         self.whole = part.builder.graph
         self.given = given
         self.weights = weights
-        self.unrounded: dict[int, list[int]] = {}  # the operands of values that have others here
+        # The operands of values that have others here: a rounding to a narrow float is left out where it is widened
+        # again on the spot.
+        self.unrounded = {
+            wide: self.whole.operands(narrow)
+            for wide, narrow in self.builder.widened.items()
+            if narrow not in given
+        }
         self.needed = self._needed(roots)
+        self.made = set(self.needed).difference(given)
         self.graph = _core.Graph(name)
         self.mine: dict[int, int] = {}  # value in the whole Graph -> in this one
+        self.bound: set[Size] = set()  # the sizes that inputs have
 
     def compile(
         self,
@@ -104,54 +112,29 @@ class _Assembly:
 
     def _needed(self, roots: list[int]) -> list[int]:
         """The values that make `roots` from what is given, operands first. An input that is met on the way is given."""
-        needed: set[int] = set()
-        pending = list(roots)
-        inputs, given, operands = self.builder.inputs, self.given, self.whole.operands
-        while pending:
-            value = pending.pop()
-            if value in needed:
-                continue
-            needed.add(value)
-            if value in inputs:
-                given.setdefault(value, inputs[value])
-            elif value not in given:
-                pending += self._unrounded(value) if self.builder.roundings else operands(value)
-        return sorted(needed)  # a value is made after its operands
-
-    def _unrounded(self, value: int) -> list[int]:
-        """The operands of a value, without a rounding to a narrow float that is widened again on the spot."""
-        operands = self.whole.operands(value)
-        if self.whole.kind(value) == "cast" and self.whole.type(value) == "f32":
-            (narrow,) = operands
-            if narrow in self.builder.roundings and narrow not in self.given:
-                operands = self.unrounded[value] = self.whole.operands(narrow)
-        return operands
+        needed = self.whole.needed(roots, set(self.given), self.unrounded)
+        for value in self.builder.inputs.keys() & needed:
+            self.given.setdefault(value, self.builder.inputs[value])
+        return needed
 
     def _inputs(self) -> list[fx.Node]:
         tensors: list[fx.Node] = []
-        for value in self.needed:
-            node = self.given.get(value)
-            if node is None:
-                continue
+        for value in sorted(self.given.keys() & self.needed):
+            node = self.given[value]
             shape, kind = self.whole.shape(value), self.whole.type(value)
             self.mine[value] = self.graph.input(
                 f"x{len(tensors)}", kind, shape, weight=node in self.weights
             )
             tensors.append(node)
+            self.bound.update(shape)
         return tensors
 
     def _sizes(self) -> list[str]:
         """Declares the symbols that the Graph uses and no input has as a dimension of its own."""
-        bound: set[Size] = set()
-        stated: set[Size] = set()
-        joined: set[Size] = set()
-        for value in self.needed:
-            if value in self.given:
-                bound.update(self.whole.shape(value))
-            elif value in self.builder.sizes:
-                stated.update(self.builder.sizes[value])
-            elif value in self.builder.joins:
-                joined.update(self.whole.shape(value))
+        bound, sizes = self.bound, self.builder.sizes
+        stated = {size for value in sizes.keys() & self.made for size in sizes[value]}
+        joins = self.builder.joins & self.made
+        joined = {size for value in joins for size in self.whole.shape(value)}
         used = names(*stated, *(joined - bound))
         missing = sorted(used - bound)
         known = used | names(*bound)
@@ -167,11 +150,10 @@ class _Assembly:
 
     def _numbers(self) -> list[fx.Node]:
         numbers: list[fx.Node] = []
-        for value in self.needed:
-            if value in self.builder.scalars and value not in self.given:
-                kind = self.whole.type(value)
-                self.mine[value] = self.graph.scalar(f"number{len(numbers)}", kind)
-                numbers.append(self.builder.scalars[value])
+        for value in sorted(self.builder.scalars.keys() & self.made):
+            kind = self.whole.type(value)
+            self.mine[value] = self.graph.scalar(f"number{len(numbers)}", kind)
+            numbers.append(self.builder.scalars[value])
         return numbers
 
     def _outputs(self, wanted: list[tuple[fx.Node, int]]) -> list[fx.Node]:

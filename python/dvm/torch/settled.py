@@ -1,8 +1,9 @@
 """Floats that tracing has settled, such as the epsilon of a norm: constants by the time a backend is called.
 
 With `dynamic=True` Dynamo takes every float of a program for an argument that may change. An operation of torch's that
-wants a number, not a tensor, settles it, by a guard. But AOTAutograd only finds that out at its end, and then has Dynamo
-begin again without these arguments: all is traced twice. What Dynamo does in its second attempt is done here in the first.
+wants a number, not a tensor, settles it, by a guard. But AOTAutograd only finds that out at its end, and then has
+Dynamo begin again without these arguments: all is traced twice. What Dynamo does in its second attempt is done here in
+the first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch._dynamo.symbolic_convert import InstructionTranslator, TensorifyState
 @contextlib.contextmanager
 def settled_floats(gm: fx.GraphModule, inputs: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Takes the floats that are settled out of Dynamo's graph and its arguments, and gives the inputs that are left."""
-    tracer = getattr(InstructionTranslator.current_tx(), "output", None)
+    tracer: Any = getattr(InstructionTranslator.current_tx(), "output", None)
     names = _settled(gm.graph) - TensorifyState.force_specializations
     if not names or getattr(tracer, "graph", None) is not gm.graph:
         yield inputs

@@ -117,6 +117,7 @@ def _merge_equal(graph: fx.Graph) -> None:
     returned = {*results, *map(root, results)}
     alike: dict[Any, fx.Node] = {}  # the first of each operation on the same nodes
     exact: dict[Any, fx.Node] = {}  # by all arguments, for those that have others like them
+    keyed: set[fx.Node] = set()
     pure = {id(target) for target in targets(graph) if operation(target).is_pure}
     for node in graph.nodes:
         if id(node.target) not in pure:
@@ -124,7 +125,9 @@ def _merge_equal(graph: fx.Graph) -> None:
         other = alike.setdefault((id(node.target), *node.all_input_nodes), node)
         if other is node:
             continue
-        exact.setdefault(_call(other), other)
+        if other not in keyed:
+            keyed.add(other)
+            exact.setdefault(_call(other), other)
         first = exact.setdefault(_call(node), node)
         if first is not node and not (node in returned and first in returned):
             node.replace_all_uses_with(first)

@@ -38,7 +38,7 @@ class Value:
 
     @property
     def rank(self) -> int:
-        return len(self.shape)
+        return self.builder.graph.rank(self.id)
 
     @property
     def kind(self) -> str:
