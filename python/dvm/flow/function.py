@@ -36,6 +36,9 @@ from dvm.flow.steps import (
 
 Function = Callable[[list[Any]], Any]
 
+MANY = 8
+"""For fewer constants a call is faster that names each."""
+
 
 class Dialect(Protocol):
     """How a framework does what Executables do not."""
@@ -181,14 +184,15 @@ class _Writer:
                 return f"del {', '.join(step.names)}"
 
     def _arguments(self, step: Run) -> Iterator[str]:
-        """The code of arguments. Constants in a row, as weights are, are named together: a compiler of Python takes a
+        """The code of arguments. Many constants in a row, as weights are, have one name together: Python takes a
         millisecond for hundreds of names."""
         for constant, group in itertools.groupby(step.arguments, self._is_constant):
-            if constant:
-                names = tuple(name.text for name in group)
+            arguments = [*group]
+            if constant and len(arguments) >= MANY:
+                names = tuple(name.text for name in arguments)
                 yield f"*{self._name('constants', self._together(names))}"
             else:
-                yield from map(self._code, group)
+                yield from map(self._code, arguments)
 
     def _is_constant(self, argument: Argument) -> bool:
         return isinstance(argument, Name) and argument.text in self.constants
