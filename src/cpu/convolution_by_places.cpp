@@ -13,6 +13,8 @@ namespace {
 constexpr std::int64_t kFloat = sizeof(float);
 // A tile, and what its rows read, share the second-level cache; for each row and tap there is an address too.
 constexpr std::int64_t kMostRows = 128, kMostCols = 128, kMostAddresses = 1 << 13;
+// What is gathered for a row is worth more columns.
+constexpr std::int64_t kMostGatheredCols = 512;
 constexpr std::int64_t kLeastRows = 24, kLeastCols = kPackedCols;
 // Elements of a tile of windows over single channels.
 constexpr std::int64_t kFoldElements = 1 << 14;
@@ -82,18 +84,21 @@ void ConvolutionByPlaces::choose_tile() {
   const auto depth = static_cast<double>(depth_);
   set_work(batch * static_cast<double>(m_) * static_cast<double>(n_) *
            (depth / kProductsPerWork + 1));
-  std::int64_t cols = even(n_, kMostCols, kLeastCols);
   const std::int64_t taps = std::max<std::int64_t>(shape_.window.all_taps(), 1);
-  const std::int64_t most = Convolution::is_depthwise(shape_)
-                                ? std::max<std::int64_t>(kFoldElements / cols, 8)
-                                : kMostRows;
-  std::int64_t rows = even(m_, std::clamp<std::int64_t>(kMostAddresses / taps, 8, most), 8);
+  const bool folds = Convolution::is_depthwise(shape_), gathers_rows = gathers(shape_);
+  std::int64_t cols = even(n_, gathers_rows ? kMostGatheredCols : kMostCols, kLeastCols);
+  std::int64_t most = folds ? std::max<std::int64_t>(kFoldElements / cols, 8) : kMostRows;
+  if (gathers_rows) most = std::clamp(kMostRows * kMostCols / cols, kPanelCols, kMostRows);
+  const std::int64_t multiple = gathers_rows ? kPanelCols : 8;
+  std::int64_t rows = even(m_, std::clamp<std::int64_t>(kMostAddresses / taps, 8, most), multiple);
   while (cut(rows, cols) < kWantedTiles &&
          static_cast<double>(rows * cols) * depth > 2.0 * kLeastWork) {
-    if (cols >= 2 * kLeastCols) {
+    if (gathers_rows && rows >= 2 * kPanelCols) {
+      rows = even(m_, rows / 2, multiple);
+    } else if (cols >= 2 * kLeastCols) {
       cols = even(n_, cols / 2, kLeastCols);
-    } else if (rows >= 2 * kLeastRows) {
-      rows = even(m_, rows / 2, 8);
+    } else if (!gathers_rows && rows >= 2 * kLeastRows) {
+      rows = even(m_, rows / 2, multiple);
     } else {
       break;
     }
