@@ -59,7 +59,9 @@ def _compare(text: str, came: Outcome, wanted: Outcome, but: Collection[str]) ->
 
 
 def _same(came: Seen | None, wanted: Seen | None) -> bool:
-    if came is None or wanted is None or came.facts != wanted.facts:
+    if came is None or wanted is None:
+        return came is wanted
+    if came.facts != wanted.facts:
         return False
     if came.numbers is None or wanted.numbers is None:
         return came.numbers is wanted.numbers

@@ -71,7 +71,7 @@ class Outcome:
         if isinstance(value, torch.Tensor):
             self._note_tensor(where, value)
         elif isinstance(value, np.ndarray):
-            facts = (str(value.dtype), value.shape, value.strides)
+            facts = (str(value.dtype), value.shape, ("stride", value.strides))
             self.places[where] = Seen(facts, value.copy())
         elif isinstance(value, str):
             text = _NUMBER.sub("#", value)
