@@ -106,7 +106,7 @@ class Outcome:
         groups: dict[int, list[str]] = {}
         for name, tensor in named.items():
             at = tensor.untyped_storage().data_ptr()
-            if at:
+            if at and tensor.numel():
                 groups.setdefault(at, []).append(name)
         shared = sorted(names for names in groups.values() if len(names) > 1)
         self.places["memory shared by"] = Seen((str(shared),))

@@ -310,10 +310,11 @@ def out(p: RandomEager) -> str:
     y = p.beside(x)
     shape = torch.broadcast_shapes(p.value(x).shape, p.value(y).shape)
     z = c.pick((p.tensor(lambda z: z.shape == shape, writable), p.tensor(writable), x))
+    other = z if z != x else f"torch.empty(0, dtype={x}.dtype)"  # a sum is zeroed before it reads
     return str(
         c.pick(
             (f"torch.add({x}, {y}, out={z})", f"torch.mul({x}, {y}, out={z})", f"torch.exp({x}, out={z})",
-             f"torch.sum({x}, 0, out={z})", f"torch.maximum({x}, {y}, out={z})",
+             f"torch.sum({x}, 0, out={other})", f"torch.maximum({x}, {y}, out={z})",
              f"torch.cat([{x}, {x}], out=torch.empty(0, dtype={x}.dtype))", f"torch.clamp({x}, -1, 1, out={z})",
              f"v_out = torch.add({x}, 1, out={z}); log(v_out is {z})"),
         )
