@@ -11,7 +11,18 @@ SOURCES = sorted(
 )
 
 # Reading order: what a folder may include besides itself stands before it. `isa/` holds the tables as well.
-ORDER = ["isa", "semantics", "symbols", "graph", "fuse", "schedule", "cpu", "runtime", "eager", "python"]
+ORDER = [
+    "isa",
+    "semantics",
+    "symbols",
+    "graph",
+    "fuse",
+    "schedule",
+    "cpu",
+    "runtime",
+    "eager",
+    "python",
+]
 # Narrower than the order: the meaning of instructions knows the element types, and a program's own needs no Graph.
 ONLY = {"semantics": {"isa"}, "symbols": set(), "cpu": {"isa", "semantics"}}
 SIZE_LIMIT = 500

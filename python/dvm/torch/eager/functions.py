@@ -53,7 +53,7 @@ pin_memory __cuda_array_interface__
 """
 _READING = """
 item tolist __bool__ __int__ __float__ __complex__ __index__ __contains__ __repr__ __str__ __format__
-equal allclose is_nonzero nonzero to_dense to_sparse
+equal allclose is_nonzero nonzero to_dense to_sparse tensor_split
 """
 _REPLACING = """
 __reduce_ex__ __reduce__ __setstate__ __deepcopy__ apply_ map_ map2_ __array_wrap__ set_ resize_ resize_as_ new
