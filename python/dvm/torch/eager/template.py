@@ -99,7 +99,7 @@ def template(
     ):
         raise NotRecorded("it depends on its numbers")
     name = getattr(function, "__name__", str(function))
-    return _lowered(name, gm, packing[0], changes), bool(environment.guards)
+    return _lowered(name, gm, packing[0], changes), _is_guarded(environment)
 
 
 # Calls on so many elements are tried as they are.
@@ -171,6 +171,22 @@ class _Fake:
         if isinstance(value, float):
             return self._environment.create_symfloatnode(symbol, hint=value, source=source)
         return self._environment.create_symintnode(symbol, hint=value, source=source)
+
+
+def _is_guarded(environment: ShapeEnv) -> bool:
+    """Whether tracing took more of sizes for granted than their pattern. What it took of strides follows from how axes
+    lie, which is part of the pattern."""
+    strides = {
+        symbol
+        for symbol, sources in environment.var_to_sources.items()
+        if all(".stride()" in _told(source) for source in sources)
+    }
+    return any(strides.isdisjoint(guard.expr.free_symbols) for guard in environment.guards)
+
+
+def _told(source: Any) -> str:
+    name = source.name
+    return str(name() if callable(name) else name)
 
 
 def is_change(function: Any, kwargs: Mapping[str, Any]) -> bool:
