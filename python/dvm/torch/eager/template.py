@@ -99,7 +99,13 @@ def template(
     ):
         raise NotRecorded("it depends on its numbers")
     name = getattr(function, "__name__", str(function))
-    return _lowered(name, gm, packing[0], changes), _is_guarded(environment)
+    try:
+        return _lowered(name, gm, packing[0], changes), _is_guarded(environment)
+    except (NotRecorded, ComputesNothing):
+        raise
+    except Exception as error:
+        # Whatever fails, the program goes on: torch runs the call, and explain() tells why.
+        raise NotRecorded(f"it cannot be lowered: {type(error).__name__}: {error}") from error
 
 
 # Calls on so many elements are tried as they are.
