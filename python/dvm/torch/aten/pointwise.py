@@ -216,7 +216,11 @@ def lerp(b: Builder, node: fx.Node, start: fx.Node, end: fx.Node, weight: Any) -
     w = b.operand(weight, a.type)
     span = z - a
     from_start = b.op("multiply_add", w, span, a)
+    if isinstance(weight, int | float) and abs(weight) < 0.5:
+        return from_start
     from_end = z - span * (1 - w)
+    if isinstance(weight, int | float):
+        return from_end
     return b.select(b.op("lt", b.op("abs", w), 0.5), from_start, from_end)
 
 
