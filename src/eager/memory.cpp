@@ -68,13 +68,11 @@ Buffer* Memory::allocate(std::int64_t bytes) {
   }
   buffer->bytes = whole;
   buffers_.emplace(buffer->data, buffer);
-  live_bytes_ += whole;
   return buffer;
 }
 
 void Memory::forget(Buffer* buffer) {
   give(buffer->data, buffer->bytes);
-  live_bytes_ -= buffer->bytes;
   buffer->data = nullptr;
 }
 

@@ -47,8 +47,6 @@ class Memory {
   /// A recorder looks at them no more.
   void end(const std::vector<Buffer*>& buffers);
 
-  std::int64_t live_bytes() const { return live_bytes_; }
-
  private:
   char* take(std::int64_t bytes);
   void give(char* data, std::int64_t bytes);
@@ -57,7 +55,7 @@ class Memory {
   std::mutex mutex_;
   std::map<const char*, Buffer*> buffers_;  // those that are alive, by where they begin
   std::unordered_map<std::int64_t, std::vector<char*>> unused_;  // by bytes
-  std::int64_t unused_bytes_ = 0, live_bytes_ = 0;
+  std::int64_t unused_bytes_ = 0;
 };
 
 /// Memory for results that are copied to their place afterwards.

@@ -70,9 +70,9 @@ std::string name_of(PyObject* function) {
 
 }  // namespace
 
-Recorder::Recorder(nb::object helper, nb::object tensor, nb::object parameter, int limit,
+Recorder::Recorder(nb::handle helper, nb::object tensor, nb::object parameter, int limit,
                    std::int64_t least_elements)
-    : helper_(std::move(helper)),
+    : helper_(helper),
       is_grad_enabled_(nb::module_::import_("torch").attr("is_grad_enabled")),
       is_autocast_enabled_(nb::module_::import_("torch._C").attr("_is_any_autocast_enabled")),
       tensor_type_(reinterpret_cast<PyTypeObject*>(tensor.ptr())),
@@ -118,7 +118,7 @@ nb::object Recorder::call(PyObject* function, PyObject* args, PyObject* kwargs, 
 }
 
 nb::object Recorder::treat(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched) {
-  if (closed_ || busy_) return direct(function, args, kwargs);
+  if (busy_) return direct(function, args, kwargs);
   // Getters and setters of attributes: none reads elements.
   if (std::string_view(Py_TYPE(function)->tp_name) == "method-wrapper")
     return direct(function, args, kwargs);
@@ -339,11 +339,6 @@ void Recorder::flush(const std::string& why) {
     throw;
   }
   finish();
-}
-
-void Recorder::close() {
-  flush("the end of the scope");
-  closed_ = true;
 }
 
 }  // namespace dvm::python

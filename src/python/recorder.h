@@ -32,8 +32,9 @@ class Busy {
 
 class Recorder {
  public:
-  /// `helper` is dvm.torch.eager.helper's: it classifies functions, makes Templates and runs calls through the dispatcher.
-  Recorder(nb::object helper, nb::object tensor, nb::object parameter, int limit,
+  /// `helper` is dvm.torch.eager.scope's: it classifies functions, makes Templates, runs calls through the dispatcher, and
+  /// owns the recorder.
+  Recorder(nb::handle helper, nb::object tensor, nb::object parameter, int limit,
            std::int64_t least_elements);
   ~Recorder();
   Recorder(const Recorder&) = delete;
@@ -43,8 +44,6 @@ class Recorder {
   nb::object call(PyObject* function, PyObject* args, PyObject* kwargs, bool dispatched);
   /// Computes all that was recorded. `why` is for the account.
   void flush(const std::string& why);
-  /// From now on all calls run in torch.
-  void close();
 
   nb::dict account() const;
   /// While it is on, tensors from outside may be changed later than the program says: no code of its user runs.
@@ -79,7 +78,8 @@ class Recorder {
   nb::object direct(PyObject* function, PyObject* args, PyObject* kwargs) const;
   bool others_run();
 
-  nb::object helper_, is_grad_enabled_, is_autocast_enabled_;
+  nb::handle helper_;  // which owns this
+  nb::object is_grad_enabled_, is_autocast_enabled_;
   PyTypeObject* tensor_type_;
   Framework framework_;
   CallKey key_;
@@ -93,7 +93,7 @@ class Recorder {
   std::vector<int> operands_;
   std::vector<std::uint64_t> numbers_;
   std::vector<TensorView> views_;
-  bool exposed_ = false, closed_ = false;
+  bool exposed_ = false;       // somebody may look at memory that the trace reads or writes
   bool busy_ = false;          // calls are our own
   std::uint64_t threads_ = 0;  // those that ran when it was last asked, as one number
   bool others_run_ = false;

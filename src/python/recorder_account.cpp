@@ -36,7 +36,7 @@ nb::dict Recorder::account() const {
 void bind_recorder(nb::module_& module) {
   nb::class_<Recorder>(module, "Recorder",
                        "Records the operations of an eager program; see dvm.torch.eager.")
-      .def(nb::init<nb::object, nb::object, nb::object, int, std::int64_t>(), "helper"_a,
+      .def(nb::init<nb::handle, nb::object, nb::object, int, std::int64_t>(), "helper"_a,
            "tensor"_a, "parameter"_a, "limit"_a, "least_elements"_a)
       .def(
           "call",
@@ -49,7 +49,6 @@ void bind_recorder(nb::module_& module) {
           nb::sig("def call(self, function: object, args: tuple[typing.Any, ...], kwargs: object | "
                   "None, dispatched: bool) -> typing.Any"))
       .def("flush", &Recorder::flush, "why"_a)
-      .def("close", &Recorder::close)
       .def("account", &Recorder::account, nb::sig("def account(self) -> dict[str, typing.Any]"))
       .def_rw("trusting", &Recorder::trusting);
 }
