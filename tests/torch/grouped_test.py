@@ -29,14 +29,23 @@ class Experts(torch.nn.Module):
         return torch.zeros_like(x).index_add(0, order // TAKEN, made)
 
 
+def chosen_clearly(model, x):
+    """Rows whose experts do not hang on how shares are rounded."""
+    shares = model.router(x).float().softmax(-1).sort(descending=True).values
+    return shares[:, TAKEN - 1] - shares[:, TAKEN] > 0.02 * shares[:, TAKEN]
+
+
 def test_experts_of_any_number_of_tokens_are_one_compile():
+    torch.manual_seed(0)
     model = Experts().bfloat16()
     torch._dynamo.reset()
     with torch.no_grad(), dvm.torch.report.record() as report:
         compiled = torch.compile(model, backend="dvm", dynamic=True)
         for tokens in (5, 40, 2, 301):
             x = torch.randn(tokens, 32).bfloat16()
-            torch.testing.assert_close(compiled(x), model(x), rtol=0.05, atol=0.05)
+            clear = chosen_clearly(model, x)
+            assert clear.sum() > tokens // 2
+            torch.testing.assert_close(compiled(x)[clear], model(x)[clear], rtol=0.05, atol=0.01)
     (compilation,) = report.compilations
     graph = compilation.account()
     assert len([matmul for matmul in graph["matmuls"] if len(matmul["operands"]) == 3]) == 2
