@@ -7,13 +7,12 @@ import functools
 from typing import Any
 
 import torch
-from torch.overrides import get_ignored_functions, get_testing_overrides
 
 from dvm.torch.eager.foreach import is_foreach
 
 
 class Treatment(enum.IntEnum):
-    """As in src/python/recorder.h."""
+    """As in src/python/vocabulary.h."""
 
     DIRECT = 0
     """Torch runs it at once: it reads and changes no elements."""
@@ -40,8 +39,8 @@ class Treatment(enum.IntEnum):
 # Methods that say something of a tensor, but not of its elements.
 _TOLD = """
 size stride dim ndimension numel nelement element_size storage_offset is_contiguous is_floating_point is_complex
-is_signed is_conj is_neg is_inference is_same_size get_device type_as_not __len__ __hash__ requires_grad_ retain_grad
-register_hook register_post_accumulate_grad_hook has_names is_set_to is_coalesced data_ptr_not _is_view _is_zerotensor
+is_signed is_conj is_neg is_inference is_same_size get_device __len__ __hash__ requires_grad_ retain_grad
+register_hook register_post_accumulate_grad_hook has_names is_set_to is_coalesced _is_view _is_zerotensor
 is_distributed sparse_dim dense_dim nbytes itemsize transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ detach_
 rename_ as_strided_
 """
@@ -72,11 +71,6 @@ _GRADIENTS = ("backward",)
 def _named(cls: Any, names: str) -> frozenset[Any]:
     found = (getattr(cls, name, None) for name in names.split())
     return frozenset(function for function in found if function is not None)
-
-
-@functools.cache
-def _overridable() -> frozenset[Any]:
-    return frozenset(get_testing_overrides()) | frozenset(get_ignored_functions())
 
 
 def treatment(function: Any) -> Treatment:
